@@ -1,0 +1,62 @@
+/*
+ * coir/sync.h - locks and semaphores for fibers
+ *
+ *     coir_semaphore *five = coir_semaphore_new(5);
+ *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
+ *
+ * One set of verbs for every handle: x_new, x_ref (one more owner), x_drop (one less; NULL is harmless). Handles are counted and
+ * may be made, shared and dropped by any thread; an io that mentions one keeps it, so it may be dropped as soon as the ios are
+ * built. An object serves the fibers of one run at a time: one that another run's fibers hold or wait for is refused with an error,
+ * code COIR_REFUSED.
+ *
+ * Unless a function says otherwise: handles are borrowed for the call, ios are taken; nothing happens before the io is run; who waits
+ * blocks its fiber, never the thread, and is served in order of arrival; a NULL handle makes the io NULL and drops what came with
+ * it. A wait that can never end is found out and ends as a panic, code COIR_DEADLOCK, that says what was waited for and who holds it.
+ */
+#ifndef COIR_SYNC_H
+#define COIR_SYNC_H
+
+#include <coir/io.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A reentrant lock, held by a fiber: its holder may take it again, and releases it as often. Children of the holder do not hold it.
+ * A fiber that ends while it holds locks ends as a panic that names them, and the next waiter gets them.
+ */
+typedef struct coir_lock coir_lock;
+COIR_API COIR_MUST_USE coir_lock *coir_lock_new(void);              /* NULL with errno ENOMEM */
+COIR_API coir_lock *coir_lock_ref(coir_lock *lock);
+COIR_API void coir_lock_drop(coir_lock *lock);
+/* coir_with_lock: takes the lock, runs io, releases it however io ended. io's result. Prefer it to the bare acquire and release. */
+COIR_API COIR_MUST_USE coir_io *coir_with_lock(coir_lock *lock, coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_lock_acquire(coir_lock *lock);
+COIR_API COIR_MUST_USE coir_io *coir_lock_try(coir_lock *lock);     /* flag: taken or not; never waits, never overtakes */
+/* coir_lock_release: a fiber that does not hold it panics, code COIR_MISUSE; the lock stays as it was. */
+COIR_API COIR_MUST_USE coir_io *coir_lock_release(coir_lock *lock);
+
+/*
+ * A counting semaphore. It is bounded: giving back more than was taken is a panic, code COIR_MISUSE, and so is asking for more than
+ * there can ever be; the semaphore stays as it was. All the permits asked for or none; a big request at the head of the queue is
+ * not overtaken by small ones. 0 permits are granted at once; a negative number is a panic, code EINVAL.
+ */
+typedef struct coir_semaphore coir_semaphore;
+/* coir_semaphore_new: bounded by what it starts with. coir_semaphore_new_bounded: may start with fewer than its bound. NULL with
+ * errno ENOMEM, or EINVAL for a negative number or permits above max. */
+COIR_API COIR_MUST_USE coir_semaphore *coir_semaphore_new(int64_t permits);
+COIR_API COIR_MUST_USE coir_semaphore *coir_semaphore_new_bounded(int64_t permits, int64_t max);
+COIR_API coir_semaphore *coir_semaphore_ref(coir_semaphore *semaphore);
+COIR_API void coir_semaphore_drop(coir_semaphore *semaphore);
+/* coir_with_permits: takes them, runs io, gives them back however io ended. io's result. */
+COIR_API COIR_MUST_USE coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_acquire(coir_semaphore *semaphore, int64_t permits);
+COIR_API COIR_MUST_USE coir_io *coir_try_acquire(coir_semaphore *semaphore, int64_t permits);   /* flag; never overtakes */
+COIR_API COIR_MUST_USE coir_io *coir_release(coir_semaphore *semaphore, int64_t permits);       /* by any fiber */
+COIR_API int64_t coir_semaphore_available(const coir_semaphore *semaphore);                     /* a snapshot; 0 for NULL */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

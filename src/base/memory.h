@@ -1,0 +1,107 @@
+/*
+ * memory.h - memory of nodes, frames, strings, lists: free cells for each thread, by size
+ *
+ * Every object is a multiple of 16 bytes and is freed with the size that it was asked with. Up to MEMORY_CELL_MAX bytes it is a cell: taken
+ * from and given to the calling thread's own free lists, without an atomic. A thread that frees more than it takes hands batches of
+ * cells to a depot, where others find them. Cells are carved from chunks, which go back when the library is unloaded. What is
+ * larger comes from the allocator directly.
+ *
+ * With COIR_PLAIN_MEMORY every object is one allocation, so that the sanitizers and fault injection see each life.
+ */
+#ifndef BASE_MEMORY_H
+#define BASE_MEMORY_H
+
+#include "base/atomic.h"
+#include "base/config.h"
+
+enum {
+    MEMORY_STEP     = 16,
+    MEMORY_CELL_MAX = 256,
+    MEMORY_CLASSES  = MEMORY_CELL_MAX / MEMORY_STEP + 1,
+    MEMORY_BATCH    = 128                               /* cells that change hands at once */
+};
+
+struct cell { struct cell *next, *next_batch; };
+
+/* The cells of one class: two stacks, so that a thread that takes and gives around a batch's border does not go to the depot. */
+struct magazine { struct cell *first; uint32_t count; };
+
+struct buried {                                         /* a dead object that waits to be emptied: see coir__bury() */
+    struct buried *next;
+    void (*empty)(struct buried *);
+};
+
+/* All that coir keeps for one thread. */
+struct coir__thread {
+    struct magazine magazines[MEMORY_CLASSES];
+    char           *fresh, *fresh_end;                  /* the chunk being carved */
+    bool            registered;                         /* coir__thread_gone() will run */
+    bool            burying;
+    struct buried  *buried;
+    void           *dead_ios;                           /* io/node.c's own list of the same kind */
+    struct coir__seat *seat;                            /* where fibers run on this thread; NULL elsewhere (fiber/driver.h) */
+    unsigned        in_hook;                            /* depth of drop, share, print, hooks: no run may begin there */
+};
+extern _Thread_local struct coir__thread coir__me __attribute__((tls_model("initial-exec")));
+
+/* coir__alloc: size > 0. NULL when there is no memory. Not zeroed. */
+static inline void *coir__alloc(size_t size);
+static inline void  coir__free(void *memory, size_t size);
+
+/* coir__chunk: page-sized and larger memory, aligned to `alignment` (a power of two). */
+void *coir__chunk(size_t size, size_t alignment);
+void  coir__chunk_free(void *chunk, size_t size, size_t alignment);
+
+/*
+ * coir__bury: empties a dead object with `empty`, which drops what it holds and frees it. Called from inside another burial it only puts the
+ * object on the thread's list, which the outermost call works off: a drop never recurses, however deep objects hold each other.
+ */
+void coir__bury(struct buried *dead, void (*empty)(struct buried *));
+/* coir__bury_ios: the same for the thread's list of dead ios, which `drain` empties. */
+void coir__bury_ios(void (*drain)(void));
+
+bool coir__memory_set(void *(*allocate)(void *, size_t), void (*release)(void *, void *, size_t), void *env);
+
+/* The slow ways. */
+void *coir__alloc_slow(size_t size);
+void  coir__free_slow(void *memory, size_t size);
+void  coir__magazine_spill(size_t class);
+
+#ifdef COIR_PLAIN_MEMORY
+
+static inline void *coir__alloc(size_t size)             { return coir__alloc_slow(size); }
+static inline void  coir__free(void *memory, size_t size) { coir__free_slow(memory, size); }
+
+#else
+
+static ALWAYS_INLINE void *coir__alloc(size_t size)
+{
+    if (likely(size <= MEMORY_CELL_MAX)) {
+        struct magazine *magazine = &coir__me.magazines[(size + MEMORY_STEP - 1) / MEMORY_STEP];
+        struct cell *cell = magazine->first;
+        if (likely(cell != NULL)) {
+            magazine->first = cell->next;
+            magazine->count--;
+            return cell;
+        }
+    }
+    return coir__alloc_slow(size);
+}
+
+static ALWAYS_INLINE void coir__free(void *memory, size_t size)
+{
+    if (unlikely(size > MEMORY_CELL_MAX)) {
+        coir__free_slow(memory, size);
+        return;
+    }
+    size_t class = (size + MEMORY_STEP - 1) / MEMORY_STEP;
+    struct magazine *magazine = &coir__me.magazines[class];
+    struct cell *cell = memory;
+    cell->next = magazine->first;
+    magazine->first = cell;
+    if (unlikely(++magazine->count >= 4 * MEMORY_BATCH))
+        coir__magazine_spill(class);
+}
+
+#endif
+#endif

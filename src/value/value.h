@@ -1,0 +1,56 @@
+/*
+ * value/value.h - what the other floors need of values beside the public header
+ */
+#ifndef VALUE_VALUE_H
+#define VALUE_VALUE_H
+
+#include "base/config.h"
+
+#include <coir/value.h>
+
+#include <errno.h>
+#include <stdarg.h>
+
+/* The domains of coir's own errors. */
+#define DOMAIN_COIR  "coir"
+#define DOMAIN_ERRNO "errno"
+
+/* coir__error: a coir_error without a place. Without memory: the static one that says ENOMEM, so it never fails. */
+coir_value coir__error(const char *domain, int code, const char *format, ...) COIR_PRINTF(3, 4);
+coir_value coir__error_v(const char *domain, int code, const char *format, va_list arguments);
+
+/* coir__panicf: the same as a COIR_PANIC. coir__no_memory: the PANIC with ENOMEM; allocates nothing. */
+coir_result coir__panicf(const char *domain, int code, const char *format, ...) COIR_PRINTF(3, 4);
+coir_result coir__no_memory(void);
+/* coir__no_memory_value: the coir_panic_value() that says ENOMEM; allocates nothing. */
+coir_value coir__no_memory_value(void);
+
+static inline bool coir__is_panic_value(const coir_value *v) { return unlikely(v->type == &coir_panic_type); }
+/* coir__panic_of: takes a value of coir_panic_type; gives the PANIC that it stands for. */
+coir_result coir__panic_of(coir_value value);
+/* coir__checked: takes a result that came from outside: one whose value is a panic value, or whose tag is none of the four,
+ * becomes a PANIC. */
+coir_result coir__checked_slow(coir_result result);
+static inline coir_result coir__checked(coir_result result)
+{
+    return unlikely(coir__is_panic_value(&result.value) || (unsigned)result.tag > COIR_CANCELED) ? coir__checked_slow(result) : result;
+}
+
+/* coir__also: appends a further failure (taken, with its own `also` after it) to the failures of *result, which is one. Without
+ * memory it is dropped and counted. */
+void coir__also(coir_result *result, coir_result further);
+uint64_t coir__failures_forgotten(void);
+/* coir__failures_drop: the chain, which may be NULL. */
+void coir__failures_drop(coir_failure *first);
+/* coir__failures_each: lets fn change the payload of each failure with that tag in the chain. */
+void coir__failures_map(coir_failure *first, coir_tag tag, coir_map_fn *fn, void *env);
+
+/* coir__list_new: a list with room for `capacity` items; pushing that many does not allocate. A panic value without memory. */
+coir_value coir__list_new(size_t capacity);
+/* coir__list_add: takes item; the list is not shared and has room. */
+void coir__list_add(coir_value *list, coir_value item);
+
+/* coir__print_string: as a C string constant, without the quotes. */
+void coir__print_escaped(const char *bytes, size_t size, FILE *out);
+
+#endif
