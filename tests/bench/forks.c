@@ -1,0 +1,238 @@
+/*
+ * forks.c - what a fiber costs from fork to join: in bulk, one at a time, in trees
+ */
+#include "bench.h"
+
+#include <stdlib.h>
+
+static coir_result number_fn(void *env)
+{
+    const int64_t *i = env;
+    return coir_ok(coir_int(*i));
+}
+
+/* The trivial fiber: it calls one function, which gives i. */
+static coir_io *number(int64_t i)
+{
+    return coir_defer_copy(number_fn, &i, sizeof i);
+}
+
+static int64_t sum_below(int64_t n)
+{
+    return n * (n - 1) / 2;
+}
+
+/* -------------------------------------------------------------------------------------------------- spawnjoin, spawnjoin1 */
+
+static coir_io *start_all(void *env)
+{
+    const struct bench *b = env;
+    coir_io **ios = malloc((size_t)b->n * sizeof *ios);
+    if (!ios)
+        return NULL;
+    for (int64_t i = 0; i < b->n; i++)
+        ios[i] = number(i);
+    coir_io *io = coir_parallel((size_t)b->n, ios);
+    free(ios);
+    return io;
+}
+
+static void spawnjoin(struct bench *b)
+{
+    bench_check(bench_run(b, bench_sum(coir_suspend(start_all, b))) == sum_below(b->n), "the fibers' values add up");
+}
+
+struct one_by_one { int64_t i, n, sum; };
+
+static coir_io *join_it(void *env, coir_value *fiber)
+{
+    (void)env;
+    return coir_join(coir_fiber_of(fiber));
+}
+
+static coir_io *one_by_one_routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct one_by_one, my);
+    for (; my->i < my->n; my->i++) {
+        COIR_AWAIT(coir_flat_map(coir_fork(number(my->i)), join_it, NULL));
+        my->sum += self->result.value.i64;
+    }
+    COIR_RETURN(coir_int(my->sum));
+    COIR_END;
+}
+
+static void spawnjoin1(struct bench *b)
+{
+    coir_io *io = coir_do(one_by_one_routine, COIR_ENV(struct one_by_one, .n = b->n));
+    bench_check(bench_run(b, io) == sum_below(b->n), "the fibers' values add up");
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- skynet */
+
+enum { CHILDREN = 10 };
+
+struct range { int64_t first, count; };
+
+static coir_io *skynet_io(int64_t first, int64_t count);
+
+static coir_io *split_or_give(void *env)
+{
+    const struct range *range = env;
+    coir_io *children[CHILDREN];
+    int64_t  count = range->count / CHILDREN;
+    if (range->count == 1)
+        return coir_pure(coir_int(range->first));
+    for (int i = 0; i < CHILDREN; i++)
+        children[i] = skynet_io(range->first + i * count, count);
+    return bench_sum(coir_parallel(CHILDREN, children));
+}
+
+static coir_io *skynet_io(int64_t first, int64_t count)
+{
+    return coir_suspend_copy(split_or_give, COIR_ENV(struct range, .first = first, .count = count));
+}
+
+static void skynet(struct bench *b)
+{
+    int64_t leaves = 1;
+    while (leaves <= b->n / CHILDREN)
+        leaves *= CHILDREN;
+    b->ops = leaves;
+    bench_check(bench_run(b, skynet_io(0, leaves)) == sum_below(leaves), "the leaves add up");
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- fib */
+
+/* The left call's fiber lives as long as the io that forked's callback gives: the handle is lent to it until then. */
+static coir_io *fib_of(void *env, coir_value *n);
+
+static coir_io *fib_io(int64_t n)
+{
+    return coir_call(coir_int(n), fib_of, NULL);
+}
+
+static coir_value add(void *env, coir_value *left)
+{
+    const int64_t *right = env;
+    return coir_int(left->i64 + *right);
+}
+
+static coir_io *join_left(void *env, coir_value *right)
+{
+    coir_fiber *const *left = env;
+    return coir_map_copy(coir_join(*left), add, &right->i64, sizeof right->i64);
+}
+
+static coir_io *compute_right(void *env, coir_value *fiber)
+{
+    const int64_t *n = env;
+    coir_fiber    *left = coir_fiber_of(fiber);
+    return coir_flat_map_copy(fib_io(*n - 2), join_left, &left, sizeof left);
+}
+
+static coir_io *fib_of(void *env, coir_value *n)
+{
+    (void)env;
+    if (n->i64 < 2)
+        return coir_pure(*n);
+    return coir_flat_map_copy(coir_fork(fib_io(n->i64 - 1)), compute_right, &n->i64, sizeof n->i64);
+}
+
+static void fib(struct bench *b)
+{
+    int64_t value = 0, next = 1, calls = 1, next_calls = 1;     /* of fib(0) and fib(1) */
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t value_after = value + next, calls_after = calls + next_calls + 1;
+        value = next, next = value_after;
+        calls = next_calls, next_calls = calls_after;
+    }
+    b->ops = calls;
+    bench_check(bench_run(b, fib_io(b->n)) == value, "fib(N) is right");
+}
+
+/* --------------------------------------------------------------------------------------------------------------- nqueens */
+
+enum { QUEENS_MAX = 16, FIBERS_MIN = 200000 };
+
+/* Which columns are taken, and which of the next row are threatened along the two diagonals. */
+struct board { uint32_t size, columns, falling, rising; };
+
+static uint32_t free_columns(const struct board *board)
+{
+    return ~(board->columns | board->falling | board->rising) & ((1u << board->size) - 1);
+}
+
+static struct board with_queen(const struct board *board, uint32_t column)
+{
+    return (struct board){ .size = board->size, .columns = board->columns | column,
+                           .falling = (board->falling | column) << 1, .rising = (board->rising | column) >> 1 };
+}
+
+static bool is_full(const struct board *board)
+{
+    return board->columns == (1u << board->size) - 1;
+}
+
+static coir_io *count_placements(void *env)
+{
+    const struct board *board = env;
+    coir_io *moves[QUEENS_MAX];
+    size_t   count = 0;
+    if (is_full(board))
+        return coir_pure(coir_int(1));
+    for (uint32_t left = free_columns(board); left; left &= left - 1) {
+        struct board next = with_queen(board, left & -left);
+        moves[count++] = coir_suspend_copy(count_placements, &next, sizeof next);
+    }
+    return count == 0 ? coir_pure(coir_int(0)) : bench_sum(coir_parallel(count, moves));
+}
+
+/* The same without fibers: counts the placements, and the moves that the fibers are forked for. */
+static int64_t count_plainly(const struct board *board, int64_t *moves)
+{
+    int64_t placements = is_full(board);
+    for (uint32_t left = free_columns(board); left; left &= left - 1) {
+        struct board next = with_queen(board, left & -left);
+        ++*moves;
+        placements += count_plainly(&next, moves);
+    }
+    return placements;
+}
+
+struct matches { struct board board; int64_t left, sum; };
+
+static coir_io *matches_routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct matches, my);
+    for (; my->left > 0; my->left--) {
+        COIR_AWAIT(coir_suspend(count_placements, &my->board));
+        my->sum += self->result.value.i64;
+    }
+    COIR_RETURN(coir_int(my->sum));
+    COIR_END;
+}
+
+/* One count for N = 8 takes less time than a thread takes to start, so it is repeated. */
+static void nqueens(struct bench *b)
+{
+    struct board board = { .size = (uint32_t)b->n };
+    int64_t moves = 0, placements = count_plainly(&board, &moves), rounds = FIBERS_MIN / moves + 1;
+    coir_io *io = coir_do(matches_routine, COIR_ENV(struct matches, .board = board, .left = rounds));
+    b->ops = rounds * moves;
+    bench_note(b, "placements=%lld rounds=%lld", (long long)placements, (long long)rounds);
+    bench_check(bench_run(b, io) == rounds * placements, "every placement is counted");
+}
+
+const struct workload bench_forks[] = {
+    { .name = "spawnjoin", .run = spawnjoin, .n = 1000000, .quick_n = 1000000, .budget = { 150, 150 }, .goal = { 70, 60 },
+      .what = "N trivial fibers, started at once, all waited for, summed" },
+    { .name = "spawnjoin1", .run = spawnjoin1, .n = 1000000, .quick_n = 500000, .budget = { 90, 100 }, .goal = { 30, 40 },
+      .what = "start a trivial fiber, wait for it; N times" },
+    { .name = "skynet", .run = skynet, .n = 1000000, .quick_n = 1000000, .budget = { 80, 50 }, .goal = { 30, 16 },
+      .what = "a tree of fibers, ten children each, N leaves; sums" },
+    { .name = "fib", .run = fib, .n = 27, .quick_n = 25, .n_max = 60, .budget = { 60, 35 }, .goal = { 25, 13 },
+      .what = "fork fib(N - 1), compute fib(N - 2), wait; no cut-off" },
+    { .name = "nqueens", .run = nqueens, .n = 8, .quick_n = 8, .n_max = QUEENS_MAX, .budget = { 60, 35 }, .goal = { 25, 13 },
+      .what = "count the placements of N queens with a fiber for each legal next move" },
+    { .name = NULL }
+};
