@@ -1,0 +1,184 @@
+/*
+ * runner.c - the tests in one process, for the sanitizers and valgrind
+ *
+ *     tests [-l] [-v] [PART...]       those whose suite/sentence contains one of the parts; all of them without one
+ *       -l  lists them      -v  tells each with its time      =suite/sentence  exactly that one, in this process also if it is ALONE
+ *
+ * A test fails when one of its checks does, when the thread sanitizer reports a race meanwhile, or when it leaves a leak behind. The
+ * last line is "N passed, N failed"; the status is 0 when at least one ran and none failed.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct check_test *tests, **tests_end = &tests;
+static const char *program;
+static bool tells_each;
+static char running[300];                               /* the present test's name, for the handlers below */
+
+void check_add(struct check_test *test)
+{
+    *tests_end = test;
+    tests_end = &test->next;
+}
+
+/* ------------------------------------------------------------------------------------ what ends the process names the test */
+
+static void say(const char *text)
+{
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+    (void)written;
+}
+
+static void say_where(const char *what)
+{
+    say(what);
+    say(running[0] ? running : "(no test)");
+    say("\n");
+}
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    say_where("hangs: ");
+    abort();
+}
+
+static void on_crash(int signal_number)
+{
+    say_where("crashed in: ");
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static void on_death(void) { say_where("in the test: "); }
+
+/* Of the sanitizers, where the program is built with one. */
+extern int  __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+void        __tsan_on_report(void *report);
+void        __tsan_on_report(void *report)
+{
+    (void)report;
+    say_where("race in the test: ");
+    check_count_failure();
+}
+
+static void set_handlers(void)
+{
+    static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT };
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
+        struct sigaction old;                           /* a sanitizer's own handler tells more */
+        if (sigaction(crashes[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            signal(crashes[i], on_crash);
+    }
+    signal(SIGALRM, on_alarm);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(on_death);
+}
+
+/* ------------------------------------------------------------------------------------------------------- running one test */
+
+/* A leak stays one for all tests after it, so only the first is looked for. */
+static bool leaks(void)
+{
+    static bool found;
+    if (found || !__lsan_do_recoverable_leak_check || __lsan_do_recoverable_leak_check() == 0)
+        return false;
+    say_where("leaks, and the tests after it are not looked at for that: ");
+    return found = true;
+}
+
+static bool passes_here(const struct check_test *test)
+{
+    alarm(test->seconds);
+    unsigned failures = check_body(test);
+    alarm(0);
+    return !leaks() && failures == 0;
+}
+
+static bool passes_alone(void)
+{
+    char    name[sizeof running + 1];
+    char   *arguments[] = { (char *)(uintptr_t)program, name, NULL };
+    pid_t   child;
+    int     status;
+    snprintf(name, sizeof name, "=%s", running);
+    if (posix_spawn(&child, program, NULL, NULL, arguments, environ) != 0)
+        return false;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static bool passes(const struct check_test *test, bool is_here)
+{
+    double start = now_ms();
+    bool passed = test->is_alone && !is_here ? passes_alone() : passes_here(test);
+    fflush(stdout);
+    if (!passed || tells_each)
+        fprintf(stderr, "%s  %s  %.0f ms\n", passed ? "ok  " : "FAIL", running, now_ms() - start);
+    return passed;
+}
+
+/* --------------------------------------------------------------------------------------------------------- the program */
+
+static bool is_named(const char *name, char **parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (parts[i][0] == '=' ? strcmp(name, parts[i] + 1) == 0 : strstr(name, parts[i]) != NULL)
+            return true;
+    return count == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned passed = 0, failed = 0;
+    bool     lists = false;
+    int      option;
+    program = argv[0];
+    while ((option = getopt(argc, argv, "lv")) != -1) {
+        if (option == '?')
+            return 2;
+        lists |= option == 'l';
+        tells_each |= option == 'v';
+    }
+    argv += optind;
+    argc -= optind;
+    bool is_here = argc == 1 && argv[0][0] == '=';
+    set_handlers();
+    for (const struct check_test *test = tests; test; test = test->next) {
+        snprintf(running, sizeof running, "%s/%s", test->suite, test->sentence);
+        if (!is_named(running, argv, argc))
+            continue;
+        if (lists)
+            puts(running);
+        else if (passes(test, is_here))
+            passed++;
+        else
+            failed++;
+    }
+    running[0] = '\0';
+    if (lists)
+        return 0;
+    if (!is_here)
+        printf("%u passed, %u failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}
