@@ -60,6 +60,14 @@ static void on_crash(int signal_number)
     raise(signal_number);
 }
 
+static void on_exit_early(void)
+{
+    if (running[0] == '\0')
+        return;
+    say_where("exit() in the test: ");
+    _exit(1);
+}
+
 static void on_death(void) { say_where("in the test: "); }
 
 /* Of the sanitizers, where the program is built with one. */
@@ -82,6 +90,7 @@ static void set_handlers(void)
             signal(crashes[i], on_crash);
     }
     signal(SIGALRM, on_alarm);
+    atexit(on_exit_early);
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(on_death);
 }
