@@ -51,6 +51,7 @@ static inline bool ck_pr_cas_ptr_value(void *at, void *old, void *new_value, voi
     static inline void ck_pr_inc_##S(T *at)                { (void)__atomic_fetch_add(at, 1, __ATOMIC_SEQ_CST); }            \
     static inline void ck_pr_dec_##S(T *at)                { (void)__atomic_fetch_sub(at, 1, __ATOMIC_SEQ_CST); }            \
     static inline bool ck_pr_dec_##S##_is_zero(T *at)      { return __atomic_sub_fetch(at, 1, __ATOMIC_SEQ_CST) == 0; }      \
+    static inline void ck_pr_dec_##S##_zero(T *at, bool *is_zero) { *is_zero = ck_pr_dec_##S##_is_zero(at); }               \
     static inline bool ck_pr_cas_##S(T *at, T old, T new_value)                                                              \
     {                                                                                                                        \
         return __atomic_compare_exchange_n(at, &old, new_value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                  \
