@@ -90,9 +90,12 @@ static inline void *coir_cast(const coir_value *v, const coir_type *type) { retu
  * Gives    a copy of a plain value; for a typed one what its share() gives; a panic value that names the type if it has no
  *          share(), or that says ENOMEM if share() gave NULL. */
 COIR_API COIR_MUST_USE coir_value coir_share(const coir_value *value);
-/* coir_can_share: whether coir_share() gives more than a panic. For lists and boxed results: whether all that is inside can. */
+/* coir_can_share: whether coir_share() gives more than a panic. For lists, errors with a cause and boxed results: whether all that
+ * is inside can. Looks into what was taken out meanwhile a few levels deep only: below that, what could not be shared when it
+ * was put in still cannot. */
 COIR_API bool coir_can_share(const coir_value *value);
-/* coir_value_print: for people. Plain bits are written as a signed number, since nobody knows what they are. */
+/* coir_value_print: for people. Plain bits are written as a signed number, since nobody knows what they are; what lies very deep as
+ * three dots. */
 COIR_API void coir_value_print(const coir_value *value, FILE *out);
 
 /* coir_panic_value: what a callback gives when it cannot give a value: wherever the runtime meets it (given by a callback, put
@@ -111,11 +114,12 @@ COIR_API size_t      coir_text_size(const coir_value *string);                  
 
 /* A value that holds values; shared for the price of a counter, if all its items can be shared. */
 
-/* coir_list: takes the items, borrows the array that they stand in. items NULL with count 0: empty. */
+/* coir_list: takes the items, borrows the array that they stand in. items NULL with count 0: empty.
+ * Gives    a panic value without memory, or if one of the items is one: then the first of them; the others are dropped. */
 COIR_API COIR_MUST_USE coir_value coir_list(size_t count, const coir_value *items);
 /* coir_list_push: appends. Takes item. A list that others share is copied first.
  * Gives    false when there is no memory, or `list` is not a list, or an item could not be shared: item is dropped, the list
- *          stays as it was. */
+ *          stays as it was. False also if item is a panic value: then that is what *list is from now on. */
 COIR_API bool        coir_list_push(coir_value *list, coir_value item);
 COIR_API size_t      coir_list_size(const coir_value *list);                           /* 0 for what is not a list */
 /* coir_list_at: lent with the list. NULL past the end, or for what is not a list. */
@@ -136,10 +140,11 @@ COIR_API COIR_MUST_USE coir_value coir_list_take(coir_value *list, size_t index)
 /* coir_error_make: file and domain must live as long as the error (string constants do); the message is made at once. */
 COIR_API COIR_MUST_USE coir_value coir_error_make(const char *file, int line, const char *domain, int code, const char *format,
                                                   ...) COIR_PRINTF(5, 6);
-/* coir_error_because: the same error with a cause. Takes both. An error that others share is copied; what is not a coir_error
- * is given back as it is, and the cause dropped. */
+/* coir_error_because: the same error with a cause, instead of the one that it had. Takes both. An error that others share is
+ * copied; what is not a coir_error is given back as it is, and the cause dropped; a cause that is a panic value is what it gives. */
 COIR_API COIR_MUST_USE coir_value coir_error_because(coir_value error, coir_value cause);
-COIR_API int         coir_error_code(const coir_value *error);      /* also of a plain integer; 0 of anything else */
+/* A panic value is read like the error that it stands for. NULL is not an error. */
+COIR_API int         coir_error_code(const coir_value *error);      /* also of a plain integer, if it is an int; 0 of anything else */
 COIR_API const char *coir_error_message(const coir_value *error);   /* "" for what is not a coir_error */
 COIR_API const char *coir_error_domain(const coir_value *error);    /* "" likewise */
 COIR_API const char *coir_error_file(const coir_value *error);      /* "" likewise */
@@ -198,13 +203,13 @@ static inline COIR_MUST_USE coir_result coir_result_take(coir_result *lent)
     *lent = coir_ok(coir_none());
     return r;
 }
-/* coir_failed_with: an ERROR with that code, in whatever domain. coir_failed_in: in that domain. */
+/* coir_failed_with: an ERROR with that code, in whatever domain. coir_failed_in: in that domain, which is "" for plain integers. */
 COIR_API bool coir_failed_with(const coir_result *result, int code);
 COIR_API bool coir_failed_in(const coir_result *result, const char *domain, int code);
 
 COIR_API void coir_result_drop(coir_result *result);    /* leaves OK with none: twice is harmless */
 COIR_API void coir_result_print(const coir_result *result, FILE *out);
-/* coir_result_share: one more owner of the same. A value that cannot be shared makes it a panic that names the type. */
+/* coir_result_share: one more owner of the same. A value in it that cannot be shared makes it a panic that names the type, alone. */
 COIR_API COIR_MUST_USE coir_result coir_result_share(const coir_result *result);
 
 /* The further failures: for (const coir_failure *f = r.also; f != NULL; f = coir_failure_next(f)) ... */
@@ -218,8 +223,9 @@ COIR_API const coir_failure *coir_failure_next(const coir_failure *failure);
 COIR_API COIR_MUST_USE coir_result coir_result_and(coir_result first, coir_result second);
 
 /* Pure functions on results, after Raffiot's result module. Each takes the results that it is given. Callbacks are called before
- * the function returns; what they were lent and did not take is dropped after them. */
-typedef coir_value  coir_map_fn(void *env, coir_value *value);      /* may return *value: that counts as taken */
+ * the function returns; what they were lent and did not take is dropped after them. A handler of failures that gives a panic value
+ * leaves the failure, as far as it did not take it, in `also` of that panic. */
+typedef coir_value  coir_map_fn(void *env, coir_value *value);      /* may return *value: that counts as taken; so no share of it */
 typedef coir_result coir_result_fn(void *env, coir_value *value);
 typedef coir_value  coir_result_fold_fn(void *env, coir_result *result);
 COIR_API COIR_MUST_USE coir_result coir_result_map(coir_result result, coir_map_fn *fn, void *env);             /* of OK */
@@ -230,15 +236,15 @@ COIR_API COIR_MUST_USE coir_result coir_result_recover(coir_result result, coir_
 /* coir_result_fold: fn on any of them; a NULL fn is a panic value. */
 COIR_API COIR_MUST_USE coir_value  coir_result_fold(coir_result result, coir_result_fold_fn *fn, void *env);
 /* coir_result_zip: all OK: a list of the values. Otherwise every failure, in the order of the arguments, the most severe first.
- * Takes the results, borrows the array. Of none: the empty list. */
+ * Takes the results, and leaves OK with none in the array, which is borrowed. Of none: the empty list. */
 COIR_API COIR_MUST_USE coir_result coir_result_zip(size_t count, coir_result *results);
 /* coir_result_sequence: the same, but gives the last value alone. Of none: OK with none. */
 COIR_API COIR_MUST_USE coir_result coir_result_sequence(size_t count, coir_result *results);
 
 /* coir_box: a result as a value, of type coir_result_type, as coir_attempt() and coir_wait() give it. */
 COIR_API COIR_MUST_USE coir_value coir_box(coir_result result);
-/* coir_result_in: the result in a box, lent with it, with leave to take from it as long as nobody else shares the box; NULL for
- * any other value. */
+/* coir_result_in: the result in a box, lent with it; NULL for any other value. As long as nobody else shares the box it may be taken
+ * from, and nothing put in; a box that others share is only to be looked at. */
 COIR_API coir_result *coir_result_in(const coir_value *boxed);
 
 /* ------------------------------------------------------------------------------------------------------- durations */

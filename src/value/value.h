@@ -28,13 +28,14 @@ coir_value coir__no_memory_value(void);
 static inline bool coir__is_panic_value(const coir_value *v) { return unlikely(v->type == &coir_panic_type); }
 /* coir__panic_of: takes a value of coir_panic_type; gives the PANIC that it stands for. */
 coir_result coir__panic_of(coir_value value);
-/* coir__checked: takes a result that came from outside: one whose value is a panic value, or whose tag is none of the four,
- * becomes a PANIC. */
-coir_result coir__checked_slow(coir_result result);
-static inline coir_result coir__checked(coir_result result)
+/* coir__is_broken: of a result that came from outside: its value is a panic value, or its tag is none of the four. */
+static inline bool coir__is_broken(const coir_result *result)
 {
-    return unlikely(coir__is_panic_value(&result.value) || (unsigned)result.tag > COIR_CANCELED) ? coir__checked_slow(result) : result;
+    return unlikely(coir__is_panic_value(&result->value) || (unsigned)result->tag > COIR_CANCELED);
 }
+/* coir__checked: takes a result that came from outside: a broken one becomes a PANIC, which keeps its `also`. */
+coir_result coir__checked_slow(coir_result result);
+static inline coir_result coir__checked(coir_result result) { return coir__is_broken(&result) ? coir__checked_slow(result) : result; }
 
 /* coir__also: appends a further failure (taken, with its own `also` after it) to the failures of *result, which is one. Without
  * memory it is dropped and counted. */
@@ -42,15 +43,18 @@ void coir__also(coir_result *result, coir_result further);
 uint64_t coir__failures_forgotten(void);
 /* coir__failures_drop: the chain, which may be NULL. */
 void coir__failures_drop(coir_failure *first);
-/* coir__failures_each: lets fn change the payload of each failure with that tag in the chain. */
+/* coir__failures_map: lets fn change the payload of each failure with that tag in the chain. One for which fn gives a panic value
+ * becomes a PANIC, and stands behind it as it was, if fn has not taken it. */
 void coir__failures_map(coir_failure *first, coir_tag tag, coir_map_fn *fn, void *env);
+/* coir__map_failures: the same for the result itself and all in its `also`; if a panic has come of it, that is the result. */
+coir_result coir__map_failures(coir_result result, coir_tag tag, coir_map_fn *fn, void *env);
 
 /* coir__list_new: a list with room for `capacity` items; pushing that many does not allocate. A panic value without memory. */
 coir_value coir__list_new(size_t capacity);
-/* coir__list_add: takes item; the list is not shared and has room. */
+/* coir__list_add: takes item; the list is not shared and has room. A panic value, as list or as item, is what the list then is. */
 void coir__list_add(coir_value *list, coir_value item);
 
-/* coir__print_string: as a C string constant, without the quotes. */
+/* coir__print_escaped: as a C string constant, without the quotes. */
 void coir__print_escaped(const char *bytes, size_t size, FILE *out);
 
 #endif
