@@ -4,9 +4,7 @@
  * coir_async gives every run its own zeroed `struct job`, which lives until the fiber has gone on: so the queue below links the
  * jobs themselves, and there is no malloc. The fiber sleeps meanwhile; no worker is held up.
  */
-#include <coir/async.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -3,8 +3,7 @@
  *
  * The business below knows neither who prints nor in which language. The run's context says so; a test would lend another.
  */
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 struct language { const char *hello, *goodbye; };
 struct app      { const char *name; const struct language *language; };

@@ -4,11 +4,7 @@
  * No designators there: COIR_ENV takes the members in order. Lambdas without captures are callbacks. Declare before COIR_BEGIN
  * what needs a constructor; what must survive an await is a member of the frame.
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 #include <cerrno>
 #include <cstdio>

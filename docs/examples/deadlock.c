@@ -4,10 +4,7 @@
  * Each holds one lock and waits for the other's: a ring, which no time-out and no debugger is needed to see. Both waits end as a
  * panic that says who waits for whom; the locks are released on the way out, and the run goes on.
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 /* Takes the first, gives the other fiber time to take the second, wants the second too. One worker makes that certain. */
 static coir_io *take_both(coir_lock *first, coir_lock *second)

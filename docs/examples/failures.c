@@ -4,7 +4,7 @@
  * An error is an expected failure, a panic a bug or a broken promise. catch sees errors only, recover panics only, finally
  * everything. Who is given a failure has taken it; what nobody took is kept in `also`, and the most severe is the result.
  */
-#include <coir/runtime.h>
+#include <coir.h>
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /*
  * hello.c - shows the smallest program: an io is a value, and nothing happens before it is run
  */
-#include <coir/runtime.h>
+#include <coir.h>
 
 static coir_io *greet(void *env, coir_value *name)              /* name is lent: dropped for us when we are done */
 {

@@ -4,10 +4,7 @@
  * Who waits for the lock blocks its fiber, never a thread. coir_with_lock releases it however its io ends. The lock is reentrant:
  * its holder may take it again.
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 struct increment { int *counter, seen; };
 

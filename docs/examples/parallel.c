@@ -4,8 +4,7 @@
  * Whoever starts a fiber goes on at once and need not wait for it: the run does. On one worker the order is the one below; on
  * several only what is counted would be certain.
  */
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 static coir_io *say_text(void *env, coir_value *text)
 {

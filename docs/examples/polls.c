@@ -5,10 +5,7 @@
  * the program ends at all shows that fibers yield by themselves, after a budget of steps. With .budget = COIR_BUDGET_NONE the
  * poller would never have its turn.
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 enum { POLLS = 10, POLL_MS = 10, REQUESTS = 4 };
 

@@ -4,11 +4,7 @@
  * A counter that ten fibers share, a semaphore of five for a hundred of them, a moment to wait for, all side by side; each has a
  * page of its own too (lock.c, semaphore.c, sleep_until.c). What is printed holds for any number of workers.
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 #include <stdatomic.h>
 

@@ -4,7 +4,7 @@
  * coir_call(value, fn, env) is a call that has not happened yet. In tail position it takes the caller's place, so ten million
  * calls need no more memory than one; elsewhere every pending call costs a small frame.
  */
-#include <coir/runtime.h>
+#include <coir.h>
 
 #include <stdlib.h>
 

@@ -4,9 +4,7 @@
  * COIR_AWAIT: a failure ends the routine. COIR_TRY: it goes on, and looks. COIR_FINALLY: on every way out. COIR_BECOME: go on as
  * something else, in constant memory. What must survive an await is a field of the frame.
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 #include <errno.h>
 

@@ -1,10 +1,7 @@
 /*
  * semaphore.c - shows a semaphore: a hundred fibers want into a room, and never more than five are inside
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 struct room { int inside, inside_max, visits; };                /* plain numbers do: there is one worker */
 

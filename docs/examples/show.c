@@ -3,9 +3,7 @@
  *
  *     show | sed -n '/^digraph/,$p' | dot -Tsvg >program.svg
  */
-#include <coir/async.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 #include <errno.h>
 

@@ -3,10 +3,7 @@
  *
  * A hundred fibers sleep for 50 ms each on one worker. One after the other that would be five seconds.
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 enum { SLEEPERS = 100, NAP_MS = 50 };
 

@@ -1,9 +1,7 @@
 /*
  * sleep_until.c - shows coir_sleep_until: a moment of the calendar's clock, right also when somebody sets that clock meanwhile
  */
-#include <coir/async.h>
-#include <coir/do.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 static struct timespec now(void)
 {

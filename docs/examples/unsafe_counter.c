@@ -4,9 +4,7 @@
  * Ten fibers add one to a counter: each reads it, lets the others run, writes it back. All ten read 0, so nine updates are lost,
  * on a single thread. lock.c is this program with a lock.
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 struct increment { int *counter, seen; };
 

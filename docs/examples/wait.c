@@ -4,10 +4,7 @@
  * wait gives every result, good or bad, and never fails itself; wait_any says which was first; join makes the fiber's result
  * one's own. Here a gate (a semaphore without permits) holds the first fiber back, so that who ends first is certain.
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
-#include <coir/sync.h>
+#include <coir.h>
 
 #include <errno.h>
 

@@ -4,8 +4,7 @@
  * A million numbers are summed in a hundred parts, a fiber for each. How many threads share the fibers is an option of the run,
  * not a property of the program. The calling thread is one of them.
  */
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 enum { PARTS = 100, PART_SIZE = 10000 };
 

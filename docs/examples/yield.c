@@ -4,9 +4,7 @@
  * On one worker, two fibers that never yield run one after the other; with a yield after each line they take turns. A fiber
  * yields by itself as well, but only after some thousand steps (see polls.c).
  */
-#include <coir/do.h>
-#include <coir/fiber.h>
-#include <coir/runtime.h>
+#include <coir.h>
 
 struct speaker { const char *name; bool polite; int line; };
 
