@@ -12,6 +12,7 @@ enum { CACHE_LINE = 64 };
 
 #define likely(x)    __builtin_expect(!!(x), 1)
 #define unlikely(x)  __builtin_expect(!!(x), 0)
+#define FALL_THROUGH __attribute__((fallthrough))
 #define NOINLINE     __attribute__((noinline))
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LINE_ALIGNED _Alignas(CACHE_LINE)

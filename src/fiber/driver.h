@@ -1,0 +1,83 @@
+/*
+ * driver.h - what fibers ask of whoever drives them: the pool of real threads, or a simulation
+ *
+ * A run is one coir_run(). A seat is a place in it where fibers are run, one at a time: a worker has one. The driver embeds both. Nothing
+ * here or above it knows threads; nothing below the driver knows this policy.
+ */
+#ifndef FIBER_DRIVER_H
+#define FIBER_DRIVER_H
+
+#include "fiber/fiber.h"
+
+#include <coir/runtime.h>
+
+struct timers;
+
+/* One moment at which a waiting fiber is to be claimed. It stands in the fiber's frame. */
+struct timer {
+    int64_t     due;                                    /* on its clock, in ns */
+    uint64_t    serial;                                 /* equal moments in the order of arming */
+    coir_fiber *fiber;
+    enum claimer by;                                    /* as what it claims the wait */
+    struct timers *_Atomic home;                        /* A: the set that it is in; NULL: in none */
+    size_t      index;                                  /* where in it */
+};
+
+enum clock_kind { CLOCK_OF_RUN, CLOCK_OF_EPOCH };
+
+struct driver {
+    /* ready: a fiber that was woken may go on. From any thread; the run is pinned by the caller or cannot end before. */
+    void (*ready)(struct coir__run *run, coir_fiber *fiber);
+    /* start: `count` new fibers, chained by `next`, the first to start first. From the seat. */
+    void (*start)(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count);
+    int64_t (*now)(struct coir__run *run, enum clock_kind clock);
+    /* timer_arm: false: no memory. timer_disarm: of one that may have gone off; afterwards nobody knows it. */
+    bool (*timer_arm)(struct coir__seat *seat, struct timer *timer, enum clock_kind clock);
+    void (*timer_disarm)(struct timer *timer);
+    /* pin, unpin: the run cannot end in between. By who wakes one of its fibers from outside: before the claim. */
+    void (*pin)(struct coir__run *run);
+    void (*unpin)(struct coir__run *run);
+};
+
+/* What outlives a run, so that an object can tell whether the run that used it last has ended. */
+struct run_token {
+    _Atomic uint32_t refs;
+    _Atomic bool     ended;
+};
+struct run_token *coir__run_token_ref(struct run_token *token);
+void coir__run_token_drop(struct run_token *token);     /* NULL is harmless */
+
+struct coir__run {
+    struct run_token *token;                            /* I */
+    const struct driver *driver;                        /* I */
+    coir_options     options;                           /* I: completed with the defaults */
+    ck_spinlock_fas_t slabs_lock;
+    struct slab     *slabs;                             /* L under slabs_lock */
+    struct slab     *strays_next;                       /* L: where the search for strays goes on */
+    _Atomic bool     waits_outside;                     /* A: some fiber has waited for another run's; no silence then */
+};
+
+struct coir__seat {
+    struct coir__run *run;                              /* I */
+    coir_fiber      *fiber;                             /* O: the one being run; NULL between two */
+    coir_fiber      *free_fibers;                       /* O */
+    uint64_t         id_next, id_end;                   /* O: ids to give out */
+    _Atomic uint64_t forked, ended;                     /* counters with one writer */
+    _Atomic uint64_t callbacks_begun, callbacks_done;   /* likewise: handles given out, and fibers that went on after one */
+    _Atomic uint64_t edges_begun;                       /* likewise: waits for something that a fiber holds */
+};
+
+static inline bool seat_is_of(const struct coir__run *run) { return coir__me.seat != NULL && coir__me.seat->run == run; }
+
+/* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */
+bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options);     /* false: no memory */
+void coir__run_done(struct coir__run *run);
+/* coir__run_each: calls visit for each fiber that may be alive, until it gives false. They may move meanwhile. */
+void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *fiber), void *env);
+
+enum stop { STOP_ENDED, STOP_PARKED, STOP_SPENT };
+
+/* coir__interp: runs the fiber until it ends, parks, or has used its budget of steps (or yields). After PARKED it is not to be touched. */
+enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber);
+
+#endif

@@ -1,0 +1,584 @@
+/*
+ * fiber.c - the life of a fiber: from a slab, to its end, to those who wait for it, and back
+ *
+ * Slabs. A fiber's memory is a slot of one of its run's slabs; the slabs are the only registry. A seat keeps the slots that became
+ * free on it. A handle given up on a thread that is not a worker of the run (or after its end) makes the slot a stray of its slab,
+ * which a seat of the run collects, if the run lives.
+ *
+ * [SLAB]  The last to let go of a slab frees it. `outstanding` begins at SLAB_BIAS; each stray takes one off, each collected stray puts one
+ *   back, and the end of the run takes off SLAB_BIAS less the slots that are still in use or strays. Whoever brings it to 0
+ *   is the last: before the end of the run nobody can, after it nobody but those who drop handles touches the slab.
+ *
+ * [FIBER-END]  The end stores the result, then releases PHASE_ENDED, both under the fiber's lock; who acquires ENDED may read the result
+ *   without it. Waiters register under the lock, so none comes between the last look and the list that is woken.
+ */
+#include "fiber/fiber.h"
+
+#include "fiber/driver.h"
+#include "fiber/local.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { FIBER_STRIDE = (sizeof(coir_fiber) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE };
+enum { SLAB_FIBERS = (SLAB_SIZE - SLAB_FIBERS_AT) / FIBER_STRIDE };
+_Static_assert(sizeof(struct slab) <= SLAB_FIBERS_AT, "the slots begin behind the slab's head");
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifdef ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+/* What a free slot may still be read for: its wait's word and its phase and flags stand; the rest is poisoned. */
+#define slot_poison(fiber)   __asan_poison_memory_region(&(fiber)->top, offsetof(coir_fiber, refs) - offsetof(coir_fiber, top))
+#define slot_unpoison(fiber) __asan_unpoison_memory_region((fiber), sizeof(coir_fiber))
+#else
+#define slot_poison(fiber)   ((void)(fiber))
+#define slot_unpoison(fiber) ((void)(fiber))
+#endif
+
+static coir_fiber *slot_of(struct slab *slab, uint32_t index)
+{
+    return (coir_fiber *)(void *)((char *)slab + SLAB_FIBERS_AT + (size_t)index * FIBER_STRIDE);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- slots */
+
+static void slab_free(struct slab *slab)
+{
+    for (uint32_t i = 0; i < slab->count; i++)
+        slot_unpoison(slot_of(slab, i));
+    coir__chunk_free(slab, SLAB_SIZE, SLAB_SIZE);
+}
+
+static void slab_let_go(struct slab *slab, int32_t count)
+{
+    if (fetch_sub_acq_rel(&slab->outstanding, count) == count)                  /* [SLAB] */
+        slab_free(slab);
+}
+
+static void seat_put_free(struct coir__seat *seat, coir_fiber *fiber)
+{
+    fiber->flags = FIBER_FREE;
+    fiber->next = seat->free_fibers;
+    seat->free_fibers = fiber;
+    slot_poison(fiber);
+}
+
+/* Collects the strays of a slab or two, so that all come round in the end and no call takes long. */
+static bool strays_collect(struct coir__seat *seat)
+{
+    struct coir__run *run = seat->run;
+    bool any = false;
+    ck_spinlock_fas_lock(&run->slabs_lock);
+    for (int looks = 0; looks < 2 && run->slabs != NULL; looks++) {
+        struct slab *slab = run->strays_next != NULL ? run->strays_next : run->slabs;
+        run->strays_next = slab->next;
+        int32_t count = 0;
+        for (coir_fiber *next, *stray = exchange_acq_rel(&slab->strays, NULL); stray != NULL; stray = next) {
+            next = stray->next;
+            seat_put_free(seat, stray);
+            count++;
+        }
+        fetch_add_acq_rel(&slab->outstanding, count);
+        any = any || count > 0;
+    }
+    ck_spinlock_fas_unlock(&run->slabs_lock);
+    return any;
+}
+
+static bool slab_add(struct coir__seat *seat)
+{
+    struct coir__run *run = seat->run;
+    struct slab *slab = coir__chunk(SLAB_SIZE, SLAB_SIZE);
+    if (slab == NULL)
+        return false;
+    atomic_init(&slab->run, run);
+    atomic_init(&slab->outstanding, SLAB_BIAS);
+    atomic_init(&slab->strays, NULL);
+    slab->count = SLAB_FIBERS;
+    for (uint32_t i = SLAB_FIBERS; i-- > 0; ) {
+        coir_fiber *fiber = slot_of(slab, i);
+        atomic_init(&fiber->wait.word, 0);
+        atomic_init(&fiber->phase, PHASE_ENDED);
+        atomic_init(&fiber->refs, 0);
+        seat_put_free(seat, fiber);
+    }
+    ck_spinlock_fas_lock(&run->slabs_lock);
+    slab->next = run->slabs;
+    run->slabs = slab;
+    ck_spinlock_fas_unlock(&run->slabs_lock);
+    return true;
+}
+
+static coir_fiber *slot_take(struct coir__seat *seat)
+{
+    if (unlikely(seat->free_fibers == NULL) && !strays_collect(seat) && !slab_add(seat))
+        return NULL;
+    coir_fiber *fiber = seat->free_fibers;
+    slot_unpoison(fiber);
+    seat->free_fibers = fiber->next;
+    return fiber;
+}
+
+static void slot_give(coir_fiber *fiber)
+{
+    struct slab *slab = slab_of(fiber);
+    if (likely(seat_is_of(load_relaxed(&slab->run)) && coir__me.seat != NULL)) {
+        seat_put_free(coir__me.seat, fiber);
+        return;
+    }
+    coir_fiber *first = load_relaxed(&slab->strays);
+    do
+        fiber->next = first;
+    while (!cas_acq_rel(&slab->strays, &first, fiber));                         /* [SLAB] taken all at once: no ABA */
+    slab_let_go(slab, 1);
+}
+
+/* ------------------------------------------------------------------------------------------------------- begin and end */
+
+static uint64_t id_take(struct coir__seat *seat)
+{
+    static _Atomic uint64_t ids = 1;
+    enum { BLOCK = 256 };
+    if (unlikely(seat->id_next == seat->id_end)) {
+        seat->id_next = fetch_add_relaxed(&ids, (uint64_t)BLOCK);
+        seat->id_end = seat->id_next + BLOCK;
+    }
+    return seat->id_next++;
+}
+
+/* The name of a fiber is the label of the io that it begins with. */
+static void *name_of(const coir_io *io)
+{
+    if (io == NULL || io->op != OP_NAMED)
+        return NULL;
+    coir_value name = coir_share(&io->state);
+    if (name.type == &coir_string_type)
+        return name.ptr;
+    coir_drop(name);
+    return NULL;
+}
+
+coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed, coir_fiber *parent)
+{
+    coir_fiber *fiber = slot_take(seat);
+    if (fiber == NULL) {
+        if (!borrowed)
+            coir_io_drop(io);
+        return NULL;
+    }
+    fiber->next = NULL;
+    fiber->top = NULL;
+    fiber->io = borrowed ? coir__node_ref(io) : io;
+    fiber->result = coir_ok(coir_none());
+    fiber->id = id_take(seat);
+    fiber->context = parent == NULL ? NULL : coir__context_ref(parent->context);
+    fiber->waiters = NULL;
+    fiber->held = NULL;
+    fiber->name = name_of(io);
+    ck_spinlock_fas_init(&fiber->lock);
+    fiber->flags = 0;
+    fiber->claimed_by = CLAIMED_BY_WAKER;
+    store_relaxed(&fiber->seen, 0);
+    store_relaxed(&fiber->finalizing, 0);
+    store_relaxed(&fiber->refs, 2);                     /* relaxed: nobody knows the fiber yet; so the phase */
+    store_relaxed(&fiber->phase, PHASE_NEW);
+    counter_add(&seat->forked, 1);
+    return fiber;
+}
+
+static void tell_unseen(struct coir__run *run, coir_fiber *fiber)
+{
+    if (load_relaxed(&fiber->seen) || run == NULL)
+        return;
+    store_relaxed(&fiber->seen, 1);
+    bool failed = fiber->result.tag == COIR_ERROR || fiber->result.tag == COIR_PANIC || fiber->result.also != NULL;
+    if (!failed || run->options.on_unseen_failure == NULL)
+        return;
+    coir__me.in_hook++;
+    run->options.on_unseen_failure(run->options.env, fiber->id, &fiber->result);
+    coir__me.in_hook--;
+}
+
+/* The last reference has gone. */
+static void fiber_free(coir_fiber *fiber)
+{
+    tell_unseen(run_of(fiber), fiber);
+    coir_result_drop(&fiber->result);
+    if (unlikely(fiber->context != NULL))
+        coir__context_drop(fiber->context);
+    if (unlikely(fiber->name != NULL))
+        coir_string_type.drop(fiber->name);
+    slot_give(fiber);
+}
+
+void coir_fiber_drop(coir_fiber *fiber)
+{
+    if (fiber == NULL)
+        return;
+    if (load_acquire(&fiber->refs) == 1) {
+        store_relaxed(&fiber->refs, 0);
+        fiber_free(fiber);
+    } else if (fetch_sub_acq_rel(&fiber->refs, 1u) == 1) {
+        fiber_free(fiber);
+    }
+}
+
+/* Claims all who wait; those that are parked are made ready when the lock is free again, since making ready may take long. */
+static coir_fiber *waiters_claim(coir_fiber *fiber)
+{
+    coir_fiber *first = NULL, **last = &first;
+    for (struct waiter *next, *waiter = fiber->waiters; waiter != NULL; waiter = next) {
+        coir_fiber *other = waiter->fiber;
+        next = waiter->next;
+        waiter->next = waiter->prev = NULL;
+        waiter->fiber = NULL;                           /* no longer in the list: coir__fiber_unawait() sees it */
+        enum claim claim = wait_claim(&other->wait, wait_generation(&other->wait));
+        if (claim == CLAIM_LOST)
+            continue;
+        other->result = coir_ok(coir_none());
+        other->claimed_by = CLAIMED_BY_WAKER;
+        if (claim == CLAIM_EARLY && !wait_give(&other->wait))
+            continue;
+        other->next = NULL;
+        *last = other;
+        last = &other->next;
+    }
+    fiber->waiters = NULL;
+    return first;
+}
+
+/* From outside its run the fiber is pushed with the run pinned: otherwise it might end the run while the waker still wakes a worker. */
+void coir__make_ready(coir_fiber *fiber)
+{
+    struct coir__run *run = run_of(fiber);
+    if (likely(seat_is_of(run))) {
+        run->driver->ready(run, fiber);
+        return;
+    }
+    run->driver->pin(run);
+    run->driver->ready(run, fiber);
+    run->driver->unpin(run);
+}
+
+static void held_abandon_all(coir_fiber *fiber)
+{
+    char label[64];
+    coir_result panic = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "fiber%s ended while it held a lock",
+                                     coir__fiber_label(fiber, label, sizeof label));
+    fiber->result = coir_result_and(fiber->result, panic);
+    while (fiber->held != NULL) {
+        struct held *held = fiber->held;
+        coir__held_remove(fiber, held);
+        held->abandon(held);
+    }
+}
+
+static bool result_can_share(const coir_result *result)
+{
+    bool can = coir_can_share(&result->value);
+    for (const coir_failure *f = result->also; f != NULL; f = coir_failure_next(f))
+        can = can && coir_can_share(coir_failure_value(f));
+    return can;
+}
+
+void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
+{
+    if (unlikely(fiber->held != NULL))
+        held_abandon_all(fiber);
+    if (unlikely(fiber->context != NULL)) {
+        coir__context_drop(fiber->context);
+        fiber->context = NULL;
+    }
+    if (fiber->result.value.type != NULL || fiber->result.also != NULL)
+        fiber->flags |= FIBER_TYPED | (result_can_share(&fiber->result) ? FIBER_SHARABLE : 0);
+    counter_add(&seat->ended, 1);
+    if (load_acquire(&fiber->refs) == 1) {              /* no handle: nobody can wait */
+        store_relaxed(&fiber->refs, 0);
+        store_release(&fiber->phase, PHASE_ENDED);
+        fiber_free(fiber);
+        return;
+    }
+    ck_spinlock_fas_lock(&fiber->lock);
+    store_release(&fiber->phase, PHASE_ENDED);                                  /* [FIBER-END] */
+    coir_fiber *woken = fiber->waiters == NULL ? NULL : waiters_claim(fiber);
+    ck_spinlock_fas_unlock(&fiber->lock);
+    for (coir_fiber *next; woken != NULL; woken = next) {
+        next = woken->next;
+        coir__make_ready(woken);
+    }
+    coir_fiber_drop(fiber);
+}
+
+void coir__fiber_discard(coir_fiber *fiber)
+{
+    if (fiber->io != NULL && !(fiber->flags & FIBER_BORROWED))
+        coir_io_drop(fiber->io);
+    fiber->io = NULL;
+    coir__frames_drop(fiber);
+    coir_result_drop(&fiber->result);
+    if (fiber->context != NULL)
+        coir__context_drop(fiber->context);
+    fiber->context = NULL;
+    fiber->held = NULL;
+    fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
+    store_relaxed(&fiber->seen, 1);
+    store_release(&fiber->phase, PHASE_ENDED);
+    coir_fiber_drop(fiber);
+}
+
+/* ------------------------------------------------------------------------------------------------------ results, waking */
+
+/* Out of a result that cannot be shared: the first to ask gets it, and leaves a value that says so. */
+static coir_result result_take_once(coir_fiber *fiber)
+{
+    ck_spinlock_fas_lock(&fiber->lock);
+    coir_result result = fiber->result;
+    bool gone = result.value.type == &coir__gone_type;
+    if (!gone)
+        fiber->result.value = coir_own((void *)(uintptr_t)result.value.type, &coir__gone_type);
+    fiber->result.also = NULL;
+    ck_spinlock_fas_unlock(&fiber->lock);
+    if (!gone)
+        return result;
+    const coir_type *type = result.value.ptr;
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "the result of fiber %" PRIu64 " cannot be shared (its type is %s), and another has it",
+                        fiber->id, type == NULL || type->name == NULL ? "plain" : type->name);
+}
+
+coir_result coir__fiber_result(coir_fiber *fiber)
+{
+    store_relaxed(&fiber->seen, 1);
+    if (likely(!(fiber->flags & FIBER_TYPED)))
+        return fiber->result;
+    if (!(fiber->flags & FIBER_SHARABLE))
+        return result_take_once(fiber);
+    if (load_acquire(&fiber->refs) == 1)
+        return coir_result_take(&fiber->result);        /* the last owner gets the thing itself */
+    return coir_result_share(&fiber->result);
+}
+
+bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
+{
+    bool registered = false;
+    ck_spinlock_fas_lock(&fiber->lock);
+    if (load_relaxed(&fiber->phase) != PHASE_ENDED) {   /* relaxed: under the lock */
+        waiter->prev = NULL;
+        waiter->next = fiber->waiters;
+        if (waiter->next != NULL)
+            waiter->next->prev = waiter;
+        fiber->waiters = waiter;
+        registered = true;
+    }
+    ck_spinlock_fas_unlock(&fiber->lock);
+    return registered;
+}
+
+void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)
+{
+    ck_spinlock_fas_lock(&fiber->lock);
+    if (waiter->fiber != NULL) {
+        if (waiter->next != NULL)
+            waiter->next->prev = waiter->prev;
+        if (waiter->prev != NULL)
+            waiter->prev->next = waiter->next;
+        else
+            fiber->waiters = waiter->next;
+    }
+    ck_spinlock_fas_unlock(&fiber->lock);
+}
+
+bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_result result)
+{
+    enum claim claim = wait_claim(&fiber->wait, generation);
+    if (claim == CLAIM_LOST)
+        return false;
+    fiber->result = result;
+    fiber->claimed_by = (uint8_t)by;
+    if (claim == CLAIM_PARKED || wait_give(&fiber->wait))
+        coir__make_ready(fiber);
+    return true;
+}
+
+void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result)
+{
+    invariant(claim != CLAIM_LOST);
+    fiber->result = result;
+    fiber->claimed_by = CLAIMED_BY_WAKER;
+    if (claim == CLAIM_PARKED || wait_give(&fiber->wait))
+        coir__make_ready(fiber);
+}
+
+bool coir__wake(coir_fiber *fiber, coir_result result)
+{
+    return coir__claim(fiber, wait_generation(&fiber->wait), CLAIMED_BY_WAKER, result);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ holding */
+
+void coir__held_add(coir_fiber *fiber, struct held *held)
+{
+    held->prev = NULL;
+    held->next = fiber->held;
+    if (held->next != NULL)
+        held->next->prev = held;
+    fiber->held = held;
+}
+
+void coir__held_remove(coir_fiber *fiber, struct held *held)
+{
+    if (held->next != NULL)
+        held->next->prev = held->prev;
+    if (held->prev != NULL)
+        held->prev->next = held->next;
+    else
+        fiber->held = held->next;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the run */
+
+struct run_token *coir__run_token_ref(struct run_token *token)
+{
+    fetch_add_relaxed(&token->refs, 1u);
+    return token;
+}
+
+void coir__run_token_drop(struct run_token *token)
+{
+    if (token != NULL && fetch_sub_acq_rel(&token->refs, 1u) == 1)
+        coir__free(token, sizeof *token);
+}
+
+bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options)
+{
+    memset(run, 0, sizeof *run);
+    run->driver = driver;
+    run->options = *options;
+    ck_spinlock_fas_init(&run->slabs_lock);
+    run->token = coir__alloc(sizeof *run->token);
+    if (run->token == NULL)
+        return false;
+    atomic_init(&run->token->refs, 1);
+    atomic_init(&run->token->ended, false);
+    return true;
+}
+
+static uint32_t slab_in_use(struct slab *slab)
+{
+    uint32_t in_use = 0;
+    for (uint32_t i = 0; i < slab->count; i++)
+        in_use += !(slot_of(slab, i)->flags & FIBER_FREE);
+    return in_use;
+}
+
+void coir__run_done(struct coir__run *run)
+{
+    for (struct slab *next, *slab = run->slabs; slab != NULL; slab = next) {
+        next = slab->next;
+        uint32_t in_use = slab_in_use(slab);
+        for (uint32_t i = 0; in_use > 0 && i < slab->count; i++)
+            if (!(slot_of(slab, i)->flags & FIBER_FREE))
+                tell_unseen(run, slot_of(slab, i));
+        store_release(&slab->run, NULL);                /* before the last one may free it */
+        slab_let_go(slab, SLAB_BIAS - (int32_t)in_use);
+    }
+    run->slabs = NULL;
+    store_release(&run->token->ended, true);
+    coir__run_token_drop(run->token);
+}
+
+void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *fiber), void *env)
+{
+    ck_spinlock_fas_lock(&run->slabs_lock);
+    struct slab *slab = run->slabs;
+    ck_spinlock_fas_unlock(&run->slabs_lock);           /* slabs are only ever added, at the front */
+    for (; slab != NULL; slab = slab->next)
+        for (uint32_t i = 0; i < slab->count; i++)
+            if (load_acquire(&slot_of(slab, i)->phase) != PHASE_ENDED && !visit(env, slot_of(slab, i)))
+                return;
+}
+
+/* --------------------------------------------------------------------------------------------------- for whoever looks */
+
+static void fiber_value_drop(void *object) { coir_fiber_drop(object); }
+static void *fiber_value_share(void *object) { return coir_fiber_ref(object); }
+static void fiber_value_print(const void *object, FILE *out)
+{
+    char label[64];
+    fprintf(out, "fiber%s", coir__fiber_label(object, label, sizeof label));
+}
+
+const coir_type coir_fiber_type = { "fiber", fiber_value_drop, fiber_value_share, fiber_value_print };
+const coir_type coir__gone_type = { "gone", NULL, NULL, NULL };
+
+coir_fiber *coir_fiber_ref(coir_fiber *fiber)
+{
+    if (fiber != NULL)
+        fetch_add_relaxed(&fiber->refs, 1u);
+    return fiber;
+}
+
+coir_value coir_fiber_value(coir_fiber *fiber) { return fiber == NULL ? coir_none() : coir_own(fiber, &coir_fiber_type); }
+
+uint64_t coir_fiber_id(const coir_fiber *fiber) { return fiber == NULL ? 0 : fiber->id; }
+
+coir_status coir_fiber_status(const coir_fiber *fiber)
+{
+    if (fiber == NULL)
+        return COIR_ENDED;
+    coir_fiber *seen = (coir_fiber *)(uintptr_t)fiber;  /* only its atomics are read */
+    switch (load_acquire(&seen->phase)) {
+    case PHASE_NEW:
+        return COIR_NEW;
+    case PHASE_ENDED:
+        return COIR_ENDED;
+    }
+    if (load_relaxed(&seen->finalizing) > 0)
+        return COIR_FINALIZING;
+    switch (wait_state_of(load_relaxed(&seen->wait.word))) {
+    case WAIT_RUNNING:
+        return COIR_RUNNING;
+    case WAIT_PARKED:
+    case WAIT_HELD:
+    case WAIT_ARMING:
+        return COIR_WAITING;
+    default:
+        return COIR_RUNNABLE;
+    }
+}
+
+size_t coir_fiber_name(const coir_fiber *fiber, char *name, size_t size)
+{
+    coir_value string = fiber == NULL || fiber->name == NULL ? coir_none() : coir_own(fiber->name, &coir_string_type);
+    return (size_t)snprintf(name, size, "%s", coir_text(&string));
+}
+
+const char *coir__fiber_label(const coir_fiber *fiber, char *buffer, size_t size)
+{
+    coir_value name = fiber->name == NULL ? coir_none() : coir_own(fiber->name, &coir_string_type);
+    if (fiber->name == NULL)
+        snprintf(buffer, size, " %" PRIu64, fiber->id);
+    else
+        snprintf(buffer, size, " %" PRIu64 " '%.32s'", fiber->id, coir_text(&name));
+    return buffer;
+}
+
+void coir_fiber_dump(const coir_fiber *fiber, FILE *out)
+{
+    static const char *const names[] = { "new", "runnable", "running", "waiting", "finalizing", "ended" };
+    char label[64];
+    if (fiber == NULL)
+        fprintf(out, "no fiber\n");
+    else
+        fprintf(out, "fiber%s: %s\n", coir__fiber_label(fiber, label, sizeof label), names[coir_fiber_status(fiber)]);
+}
+
+uint64_t coir_current_id(void)
+{
+    return coir__me.seat == NULL || coir__me.seat->fiber == NULL ? 0 : coir__me.seat->fiber->id;
+}

@@ -1,0 +1,123 @@
+/*
+ * fiber/fiber.h - the object of a fiber, and the slabs that fibers come from
+ *
+ * Who may touch a field:
+ *   I  set when the fiber is made, then only read
+ *   O  whoever owns the fiber: the worker that runs it, or the claimer of its wait until it made the fiber ready
+ *   L  under `lock`
+ *   A  atomic; the name in brackets is the pair that orders it
+ */
+#ifndef FIBER_FIBER_H
+#define FIBER_FIBER_H
+
+#include "fiber/wait.h"
+#include "io/node.h"
+#include "io/prim.h"
+
+#include <coir/fiber.h>
+
+#include <ck_spinlock.h>
+#include <ck_stack.h>
+
+struct coir__run;
+struct coir__seat;
+
+/* Something that a fiber holds and must not take with it when it ends: the head of a lock. */
+struct held {
+    struct held *next, *prev;
+    void (*abandon)(struct held *held);                 /* its holder has ended: hand it on */
+};
+
+enum fiber_flag {
+    FIBER_BORROWED  = 1,                                /* `io` is borrowed, see node.h */
+    FIBER_WAITING   = 2,                                /* it was suspended: its top frame is the PRIM that it waits in */
+    FIBER_FREE      = 4,                                /* the slot is in a free list */
+    FIBER_TYPED     = 8,                                /* of an ended one: its result is more than plain bits */
+    FIBER_SHARABLE  = 16                                /* of an ended one: its result can be shared */
+};
+
+/* The life of a fiber, for whoever looks on. ENDED is what joiners wait for. */
+enum fiber_phase { PHASE_NEW, PHASE_ALIVE, PHASE_ENDED };
+
+struct coir_fiber {
+    struct wait      wait;                              /* A: see wait.h */
+    union {
+        coir_fiber      *next;                          /* O: in the one run queue that it is in */
+        ck_stack_entry_t injected;
+    };
+    coir_io         *top;                               /* O: the frames */
+    coir_io         *io;                                /* O: what is to be run next; NULL: `result` goes up */
+    coir_result      result;                            /* O; after the end I if it can be shared, otherwise L */
+    uint64_t         id;                                /* I */
+    struct coir__context *context;                      /* O: NULL: the run's own, and no keys */
+    struct waiter   *waiters;                           /* L: who waits for the end */
+    struct held     *held;                              /* O: what it holds */
+    void            *name;                              /* I: the object of a string, or NULL */
+    _Atomic uint32_t refs;                              /* A: handles, and one for the run until the end */
+    ck_spinlock_fas_t lock;
+    _Atomic uint8_t  phase;                             /* A [FIBER-END] enum fiber_phase */
+    uint8_t          flags;                             /* O */
+    uint8_t          claimed_by;                        /* O: enum claimer */
+    _Atomic uint8_t  seen;                              /* A: somebody has looked at the result, or it needs no looking */
+    _Atomic uint16_t finalizing;                        /* A, written by O: how many finalizers deep it is */
+};
+
+/* Fibers of one run; aligned to its size, so a fiber finds it by its address. */
+enum { SLAB_SIZE = 64 << 10, SLAB_BIAS = 1 << 30 };
+
+struct slab {
+    struct coir__run *_Atomic run;                      /* A: NULL once the run has ended */
+    struct slab      *next;                             /* I: the run's slabs */
+    _Atomic int32_t   outstanding;                      /* A [SLAB]: SLAB_BIAS less the fibers given up outside their run; see fiber.c */
+    coir_fiber *_Atomic strays;                         /* A [SLAB]: those fibers */
+    uint32_t          count;                            /* L of the run's registry: slots ever used */
+};
+enum { SLAB_FIBERS_AT = CACHE_LINE };
+
+static inline struct slab *slab_of(const coir_fiber *fiber)
+{
+    return (struct slab *)((uintptr_t)fiber & ~(uintptr_t)(SLAB_SIZE - 1));
+}
+static inline struct coir__run *run_of(const coir_fiber *fiber) { return load_relaxed(&slab_of(fiber)->run); }
+
+/* ---------------------------------------------------------------------------------------------------------- life cycle */
+
+/* coir__fiber_new: a fiber that will run io (taken, even when it fails), with one handle beside the run's reference, and the context
+ * of `parent` (NULL: the run's). It is not started. NULL without memory. */
+coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed, coir_fiber *parent);
+/* coir__fiber_end: after interp() said that it ended: its result is there. Wakes those who wait. The fiber may be gone afterwards. */
+void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber);
+/* coir__fiber_discard: one that will never run again, as it stands: its frames are dropped without unwinding. */
+void coir__fiber_discard(coir_fiber *fiber);
+/* coir__frames_drop: its frames, without unwinding (interp.c). */
+void coir__frames_drop(coir_fiber *fiber);
+/* What stands in place of a result that could not be shared, once somebody has it. */
+extern const coir_type coir__gone_type;
+
+/* coir__fiber_result: the result of an ended fiber, shared. */
+coir_result coir__fiber_result(coir_fiber *fiber);
+static inline bool coir__fiber_ended(coir_fiber *fiber) { return load_acquire(&fiber->phase) == PHASE_ENDED; }  /* [FIBER-END] */
+
+/* coir__fiber_await: registers waiter for the end, if that is still to come. False: it has come. */
+bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter);
+void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter);
+
+/* coir__wake: for a waker: claims the wait that `waiter` stands for and hands it `result` (taken if it wins). False: lost. */
+bool coir__wake(coir_fiber *fiber, coir_result result);
+/* coir__claim: the same for any claimer and one generation. */
+bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_result result);
+
+/* coir__deliver: the second half of a wake-up whose claim was won under an object's lock; to be called when that is free again. */
+void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result);
+
+/* coir__make_ready: a fiber whose wait the caller has claimed, and that is parked, may go on. */
+void coir__make_ready(coir_fiber *fiber);
+
+/* coir__fiber_label: " 12", or " 12 'name'", for messages. */
+const char *coir__fiber_label(const coir_fiber *fiber, char *buffer, size_t size);
+
+/* What a fiber holds. */
+void coir__held_add(coir_fiber *fiber, struct held *held);
+void coir__held_remove(coir_fiber *fiber, struct held *held);
+
+#endif

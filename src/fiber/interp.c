@@ -1,0 +1,1221 @@
+/*
+ * interp.c - the interpreter: runs a fiber until it ends, parks, or has used its budget
+ *
+ * Two phases. *Down* runs instructions until one has a result; *up* offers it to the frames, one by one, until one goes on. The cases
+ * are the sentences of io/ops.h. A frame is the node itself where the fiber owned it, otherwise a shallow copy (io/node.h).
+ *
+ * The hot state is five locals: `io`, what is to be run, and whether it is `borrowed`; `top`, the frames; `result`; `budget`. SAVE() writes
+ * them back before anything that may park or stop. C stack does not grow with the program: nothing here recurses.
+ *
+ * What a callback was lent and did not take lives until the io that it gave has ended: the frame that called it becomes a KEEP frame
+ * under that io, in place, so this never allocates.
+ */
+#include "fiber/driver.h"
+#include "fiber/local.h"
+#include "io/do.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------- broken promises */
+
+static NOINLINE coir_result gave_null(const coir_fiber *fiber, const char *function)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory (fiber%s)", function,
+                        coir__fiber_label(fiber, label, sizeof label));
+}
+
+static NOINLINE coir_result ran_null(const coir_fiber *fiber)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "a NULL io was run: no memory when it was built (fiber%s)",
+                        coir__fiber_label(fiber, label, sizeof label));
+}
+
+static NOINLINE coir_result misused(const coir_fiber *fiber, const char *what)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "%s (fiber%s)", what, coir__fiber_label(fiber, label, sizeof label));
+}
+
+/* A handler that broke its promise keeps the failure that it was given, in `also`. */
+static NOINLINE coir_result broken_handler(const coir_fiber *fiber, const char *function, coir_result given)
+{
+    coir_result panic = gave_null(fiber, function);
+    coir__also(&panic, given);
+    return panic;
+}
+
+/* ---------------------------------------------------------------------------------------------------- carried values */
+
+/* The AGAIN node itself is the value that says so: no box. */
+static void again_drop(void *node) { coir_io_drop(node); }
+static void *again_share(void *node) { return coir_io_ref(node); }
+static const coir_type again_type = { "coir_again", again_drop, again_share, NULL };
+
+/* The value that a borrowed node carries: shared, or, of a type that cannot be, taken by the first who comes. */
+static NOINLINE coir_value value_of_shared(coir_io *node, const coir_value *value)
+{
+    if (value->type == NULL || coir_can_share(value))
+        return coir_share(value);
+    uint32_t refs = load_acquire(&node->refs);
+    while (!(refs & NODE_TAKEN))
+        if (cas_acq_rel(&node->refs, &refs, refs | NODE_TAKEN))
+            return *value;
+    return coir_panic_value("a %s cannot be shared: the io that carries it runs a second time",
+                            value->type->name == NULL ? "value without a name" : value->type->name);
+}
+
+static inline coir_value value_of(coir_io *node, bool borrowed, const coir_value *value)
+{
+    return borrowed ? value_of_shared(node, value) : *value;
+}
+
+/* OK with the value, unless it stands for a panic. */
+static inline coir_result ok_of(coir_value value)
+{
+    return unlikely(coir__is_panic_value(&value)) ? coir__panic_of(value) : coir_ok(value);
+}
+
+static inline bool same_object(const coir_value *a, const coir_value *b) { return a->ptr == b->ptr && a->type == b->type; }
+
+/* What a map function gave in place of what it was lent; giving the very same counts as taking it. */
+static inline coir_value mapped(coir_value given, coir_value *lent)
+{
+    if (lent->type != NULL && !same_object(&given, lent))
+        coir_drop(*lent);
+    return given;
+}
+
+static inline bool holds_something(const coir_result *result) { return result->value.type != NULL || result->also != NULL; }
+
+/* ------------------------------------------------------------------------------------------------------ frames at work */
+
+/* What gathers values: ends with the list, which may be a panic. */
+static coir_result gather_done(struct gather *gather)
+{
+    coir_value list = gather->list;
+    gather->list = coir_none();
+    return ok_of(list);
+}
+
+static inline void context_set(coir_fiber *fiber, coir_io *frame, struct coir__context *context)
+{
+    frame->op = OP_RESTORE;
+    frame->context = fiber->context;                    /* the reference goes with it */
+    fiber->context = context;
+}
+
+static void context_restore(coir_fiber *fiber, coir_io *frame)
+{
+    coir__context_drop(fiber->context);
+    fiber->context = frame->context;
+}
+
+static inline void finalizing_add(coir_fiber *fiber, int n)
+{
+    store_relaxed(&fiber->finalizing, (uint16_t)(load_relaxed(&fiber->finalizing) + n));
+}
+
+/* A failure that was met while another result stood: a finalizer's value is of no interest, its failure is. */
+static coir_result merged(coir_result first, coir_result finalizer)
+{
+    if (likely(finalizer.tag == COIR_OK)) {
+        coir_drop(finalizer.value);
+        return first;
+    }
+    return coir_result_and(first, finalizer);
+}
+
+/* fn, of a MAP_ERROR or MAP_PANIC frame, on the payload of each failure with that tag. */
+static NOINLINE coir_result map_failures(coir_result result, coir_tag tag, const coir_io *frame)
+{
+    if (result.tag == tag)
+        result.value = mapped(frame->map(frame->env, &result.value), &result.value);
+    coir__failures_map(result.also, tag, frame->map, frame->env);
+    return coir__checked(result);
+}
+
+/* A frame that will not be given a result: what it owns. */
+static void frame_drop(coir_fiber *fiber, coir_io *frame)
+{
+    bool borrowed = frame->flags & NODE_BORROWED;
+    switch (frame->op) {
+    case OP_PIN:
+        coir_io_drop(frame->pinned);
+        break;
+    case OP_KEEP:
+    case OP_GIVE:
+        coir_drop(frame->value);
+        break;
+    case OP_KEEP_ALL:
+    case OP_MERGE:
+        coir_result_drop(&frame->result);
+        break;
+    case OP_RESTORE:
+        context_restore(fiber, frame);
+        break;
+    case OP_REPEAT:
+    case OP_FOREVER:
+        if (!borrowed)
+            coir_io_drop(frame->body);
+        break;
+    case OP_WHILE:
+    case OP_FOR_EACH:
+        coir_drop(frame->loop.kept);
+        if (!borrowed)
+            coir_io_drop(frame->loop.body);
+        break;
+    case OP_ITERATE:
+        coir_drop(frame->state);
+        break;
+    case OP_ZIP:
+        coir_drop(frame->zip.gather.list);
+        break;
+    case OP_TRAVERSE:
+        coir_drop(frame->gather.list);
+        break;
+    case OP_EACH:
+        coir_drop(frame->each.list);
+        coir_drop(frame->each.gather.list);
+        coir_drop(frame->each.kept);
+        break;
+    case OP_ROUTINE:
+        coir_result_drop(&frame->routine.routine.result);
+        coir_result_drop(&frame->routine.outcome);
+        coir_io_drop(frame->routine.become);
+        break;
+    case OP_PRIM:
+        frame->prim->disarm(fiber, frame);
+        break;
+    }
+    switch (frame->op) {
+    case OP_ITERATE: case OP_ROUTINE: case OP_TRAVERSE: case OP_EACH: case OP_PIN: case OP_KEEP: case OP_GIVE: case OP_KEEP_ALL:
+    case OP_MERGE: case OP_RESTORE: case OP_REPEAT: case OP_FOREVER: case OP_WHILE: case OP_FOR_EACH:
+        coir__node_free(frame);
+        return;
+    }
+    if (borrowed) {
+        coir__node_free(frame);
+        return;
+    }
+    frame->child = NULL;                                /* a node again, whose child has gone its way */
+    coir_io_drop(frame);
+}
+
+void coir__frames_drop(coir_fiber *fiber)
+{
+    while (fiber->top != NULL) {
+        coir_io *frame = fiber->top;
+        fiber->top = frame->up;
+        frame_drop(fiber, frame);
+    }
+}
+
+/* --------------------------------------------------------------------------------------- the sequential notation's steps */
+
+/* The way into COIR_FINALLY: the body has ended with `outcome`, which its step may look at. */
+static void routine_enter_final(coir_fiber *fiber, coir_io *frame, coir_result outcome)
+{
+    coir_routine *routine = &frame->routine.routine;
+    coir_result_drop(&routine->result);
+    routine->result = outcome;
+    routine->at = COIR_FINALLY_;
+    frame->flags |= NODE_FINAL;
+    finalizing_add(fiber, 1);
+}
+
+/* What the routine ends with, `last` being what its final part ended with. */
+static coir_result routine_leave_final(coir_fiber *fiber, coir_io *frame, coir_result last)
+{
+    coir_routine *routine = &frame->routine.routine;
+    finalizing_add(fiber, -1);
+    coir_result outcome = coir_result_take(frame->flags & NODE_SAVED ? &frame->routine.outcome : &routine->result);
+    if (frame->flags & NODE_SAVED)
+        coir_result_drop(&routine->result);
+    return merged(outcome, last);
+}
+
+/* Calls the step until it gives an io to run (true), or the routine has ended with *result (false). */
+static bool routine_go_on(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_result *result)
+{
+    coir_routine *routine = &frame->routine.routine;
+    for (;;) {
+        routine->flags = 0;
+        *io = frame->step(routine);
+        bool final = frame->flags & NODE_FINAL;
+        coir_result end = coir_ok(coir_none());
+        switch (routine->flags) {
+        case ROUTINE_AWAIT:
+        case ROUTINE_TRY:
+            if (likely(*io != NULL))
+                return true;
+            end = ran_null(fiber);
+            break;
+        case ROUTINE_ENDED:
+            end = coir_result_take(&routine->result);
+            break;
+        case ROUTINE_BECOMES:
+        case ROUTINE_LEFT:
+            break;
+        default:
+            if (final && routine->at == COIR_FINALLY_ && !(frame->flags & NODE_SAVED))
+                break;                                  /* it has no COIR_FINALLY */
+            end = misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, or a "
+                                 "frame of another size than coir_do() was given");
+            break;
+        }
+        if (final) {
+            *result = routine_leave_final(fiber, frame, end);
+            return false;
+        }
+        routine_enter_final(fiber, frame, end);
+    }
+}
+
+/* Offers the result of what was awaited to the routine. True: its step is to be called; false: it has ended with *result. */
+static bool routine_accepts(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_routine *routine = &frame->routine.routine;
+    if (likely(result->tag == COIR_OK || (result->tag == COIR_ERROR && routine->flags == ROUTINE_TRY))) {
+        if (unlikely(holds_something(&routine->result)))
+            coir_result_drop(&routine->result);
+        routine->result = *result;
+        return true;
+    }
+    if (frame->flags & NODE_FINAL) {
+        *result = routine_leave_final(fiber, frame, *result);
+        return false;
+    }
+    routine_enter_final(fiber, frame, *result);
+    return true;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- forking */
+
+static coir_value fork_one(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
+{
+    coir_fiber *fiber = coir__fiber_new(seat, child, borrowed, parent);
+    if (fiber == NULL)
+        return coir__no_memory_value();
+    seat->run->driver->start(seat, fiber, fiber, 1);
+    return coir_own(fiber, &coir_fiber_type);
+}
+
+/* All are made before the first is started, so that without memory none runs. */
+static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io *node, bool borrowed)
+{
+    uint32_t count = node->many.count;
+    coir_value list = coir__list_new(count);
+    coir_fiber *first = NULL, *last = NULL;
+    uint32_t made = 0;
+    for (; made < count && list.type == &coir_list_type; made++) {
+        if (!borrowed)
+            node->many.index = made + 1;                /* the item is the fiber's, also if there will be none */
+        coir_fiber *fiber = coir__fiber_new(seat, node->items[made], borrowed, parent);
+        if (fiber == NULL)
+            break;
+        coir__list_add(&list, coir_own(fiber, &coir_fiber_type));
+        *(first == NULL ? &first : &last->next) = fiber;
+        last = fiber;
+    }
+    if (made < count) {
+        for (coir_fiber *next, *fiber = first; fiber != NULL; fiber = next) {
+            next = fiber->next;
+            counter_add(&seat->ended, 1);
+            coir__fiber_discard(fiber);
+        }
+        coir_drop(list);
+        return coir__no_memory_value();
+    }
+    if (first != NULL)
+        seat->run->driver->start(seat, first, last, count);
+    return list;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the loop */
+
+#define SAVE()        (fiber->io = io, fiber->top = top, fiber->result = result,                                        \
+                       fiber->flags = (uint8_t)((fiber->flags & ~FIBER_BORROWED) | (borrowed ? FIBER_BORROWED : 0)))
+#define DOWN(op)      case OP_##op
+#define UP(op)        case OP_##op
+#define GO_DOWN()     goto down
+#define GO_UP()       goto up
+#define FREE_OWNED()  do { if (!borrowed) coir__node_free(io); } while (0)
+/* Makes io a frame, with `size` bytes of it of use; its child is left to the case. */
+#define PUSH(size)                                                                                                       \
+    do {                                                                                                                 \
+        frame = io;                                                                                                      \
+        if (unlikely(borrowed) && (frame = coir__frame_of(io, (size))) == NULL)                                          \
+            goto no_memory;                                                                                              \
+    } while (0)
+#define PUSHED()      (frame->up = top, top = frame)
+#define PUSH_CHILD()  do { PUSH(NODE_SMALL); coir_io *child = io->child; PUSHED(); io = child; } while (0)
+#define POP()         (top = frame->up)
+#define POP_FREE()    do { POP(); coir__node_free(frame); } while (0)
+/* The callback of `frame`, already popped, gave io; what it was lent and left stays under it. */
+#define KEEP_LENT()                                                                                                      \
+    do {                                                                                                                 \
+        borrowed = false;                                                                                                \
+        if (likely(result.value.type == NULL)) {                                                                         \
+            coir__node_free(frame);                                                                                      \
+        } else {                                                                                                         \
+            keep_value(frame, result.value);                                                                             \
+            PUSHED();                                                                                                    \
+        }                                                                                                                \
+    } while (0)
+
+static void keep_value(coir_io *frame, coir_value value)
+{
+    if (frame->flags & NODE_OWNS)
+        coir__node_release_env(frame);
+    frame->op = OP_KEEP;
+    frame->flags = 0;
+    frame->value = value;
+}
+
+enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
+{
+    coir_io    *io = fiber->io, *top = fiber->top, *frame;
+    bool        borrowed = fiber->flags & FIBER_BORROWED;
+    coir_result result = fiber->result;
+    uint32_t    limit = seat->run->options.budget;
+    int64_t     budget = limit == COIR_BUDGET_NONE ? INT64_MAX : (int64_t)limit;
+
+    seat->fiber = fiber;
+    if (unlikely(fiber->flags & FIBER_WAITING))
+        goto resumed;
+    if (load_relaxed(&fiber->phase) == PHASE_NEW)
+        store_relaxed(&fiber->phase, PHASE_ALIVE);
+    else if (io == NULL)
+        GO_UP();
+
+down:
+    if (unlikely(io == NULL)) {
+        result = ran_null(fiber);
+        GO_UP();
+    }
+    if (unlikely(--budget < 0)) {
+        SAVE();
+        return STOP_SPENT;
+    }
+    if (!borrowed && unlikely(!coir__node_sole(io)))
+        goto shared;
+dispatch:
+    switch ((enum op)io->op) {
+    DOWN(PURE):
+        result = ok_of(value_of(io, borrowed, &io->value));
+        FREE_OWNED();
+        GO_UP();
+    DOWN(RESULT):
+        if (borrowed) {
+            coir_result carried = { io->failure.tag, io->value, io->failure.also };
+            result = coir_result_share(&carried);
+        } else {
+            result = coir_result_of(io->failure.tag, io->value);
+            result.also = io->failure.also;
+            coir__node_free(io);
+        }
+        GO_UP();
+    DOWN(AGAIN):
+        result = coir_ok(coir_own(borrowed ? coir__node_ref(io) : io, &again_type));
+        GO_UP();
+    DOWN(DEFER):
+        result = coir__checked(io->defer(io->env));
+        FREE_OWNED();
+        GO_UP();
+    DOWN(DEFER_READ):
+        result = coir__checked(io->read(io->env, coir__context_value(fiber)));
+        FREE_OWNED();
+        GO_UP();
+    DOWN(SUSPEND):
+        frame = io;
+        io = frame->suspend(frame->env);
+        if (!borrowed)
+            coir__node_free(frame);
+        borrowed = false;
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, "coir_suspend");
+            GO_UP();
+        }
+        GO_DOWN();
+    DOWN(CALL):
+        PUSH(NODE_SIZE_OF(state));
+        result = ok_of(value_of(io, borrowed, &io->state));
+        if (unlikely(result.tag != COIR_OK)) {
+            coir__node_free(frame);
+            GO_UP();
+        }
+        io = frame->flat_map(frame->env, &result.value);
+        KEEP_LENT();
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, "coir_call");
+            GO_UP();
+        }
+        GO_DOWN();
+
+    DOWN(MAP): DOWN(FLAT_MAP): DOWN(THEN): DOWN(THEN_KEEP): DOWN(TAP): DOWN(FLATTEN): DOWN(ATTEMPT): DOWN(CATCH): DOWN(OR_ELSE):
+    DOWN(RECOVER): DOWN(MAP_ERROR): DOWN(MAP_PANIC): DOWN(OR_PANIC):
+        PUSH_CHILD();
+        GO_DOWN();
+    DOWN(CATCH_CODE): DOWN(OWNS): DOWN(REDEEM): DOWN(FINALLY): DOWN(FINALLY_FN): DOWN(ON_FAILURE): DOWN(ON_CANCEL): DOWN(ALWAYS): {
+        PUSH(NODE_SIZE_OF(result));
+        coir_io *child = io->child;
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(AS): {
+        PUSH(NODE_SIZE_OF(state));
+        coir_io *child = io->child;
+        coir_value value = value_of(io, borrowed, &io->state);
+        frame->op = OP_GIVE;
+        frame->value = value;
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(NAMED):
+        frame = io;
+        io = frame->child;
+        if (!borrowed) {
+            coir_drop(frame->state);
+            coir__node_free(frame);
+        }
+        GO_DOWN();
+
+    DOWN(SEQUENCE):
+        if (io->many.count == 0)
+            goto of_none;
+        PUSH(NODE_SMALL);
+        PUSHED();
+        frame->many.index = 1;
+        io = frame->items[0];
+        GO_DOWN();
+    DOWN(ZIP): {
+        PUSH(NODE_SIZE_OF(zip));
+        coir_io *first = frame->many.count == 0 ? NULL : frame->items[0];
+        frame->zip.gather = (struct gather){ .count = frame->many.count, .index = 0, .list = coir__list_new(frame->many.count) };
+        PUSHED();
+        if (unlikely(first == NULL || coir__is_panic_value(&frame->zip.gather.list)))
+            goto gathered_nothing;
+        frame->many.index = 1;
+        io = first;
+        GO_DOWN();
+    }
+    DOWN(TRAVERSE):
+        PUSH(NODE_SIZE_OF(gather));
+        frame->gather.index = 0;
+        frame->gather.list = coir__list_new(frame->gather.count);
+        PUSHED();
+        if (unlikely(frame->gather.count == 0 || coir__is_panic_value(&frame->gather.list)))
+            goto gathered_nothing;
+        io = frame->indexed(frame->env, 0);
+        borrowed = false;
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, "coir_traverse");
+            GO_UP();
+        }
+        GO_DOWN();
+    DOWN(EACH): {
+        PUSH(NODE_SIZE_OF(each));
+        coir_value list = value_of(io, borrowed, &io->each.list);
+        size_t count = coir_list_size(&list);
+        frame->each.list = list;
+        frame->each.gather = (struct gather){ .count = count, .index = 0, .list = coir__list_new(count) };
+        frame->each.kept = coir_none();
+        PUSHED();
+        if (unlikely(list.type != &coir_list_type)) {
+            result = coir__is_panic_value(&list) ? coir__panic_of(coir_take(&frame->each.list))
+                                                 : misused(fiber, "coir_each: what it was given is not a list");
+            GO_UP();
+        }
+        if (unlikely(count == 0 || coir__is_panic_value(&frame->each.gather.list)))
+            goto gathered_nothing;
+        goto each_next;
+    }
+
+    DOWN(ITERATE): {
+        PUSH(NODE_SIZE_OF(state));
+        coir_value state = value_of(io, borrowed, &io->state);
+        frame->state = state;
+        PUSHED();
+        goto iterate;
+    }
+    DOWN(REPEAT):
+        if (io->times == 0)
+            goto of_none;
+        FALL_THROUGH;
+    DOWN(FOREVER): {
+        PUSH(NODE_SMALL);
+        coir_io *body = io->child;
+        PUSHED();
+        frame->body = io = body;
+        borrowed = true;                                /* the frame holds it, for all its rounds */
+        GO_DOWN();
+    }
+    DOWN(WHILE): DOWN(FOR_EACH): {
+        PUSH(NODE_SIZE_OF(loop));
+        coir_io *body = io->child;
+        PUSHED();
+        frame->loop.body = io = body;
+        frame->loop.consuming = false;
+        frame->loop.kept = coir_none();
+        borrowed = true;
+        GO_DOWN();
+    }
+    DOWN(REC): {
+        if (!borrowed)
+            goto pin;                                   /* its callback may make references to it */
+        coir_io *self = io;
+        io = self->rec(self->env, self);
+        borrowed = false;
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, "coir_rec");
+            GO_UP();
+        }
+        GO_DOWN();
+    }
+
+    DOWN(ASK):
+        FREE_OWNED();
+        result = coir_ok(*coir__context_value(fiber));
+        result.value.type = NULL;                       /* lent */
+        GO_UP();
+    DOWN(LOCAL): {
+        PUSH(NODE_SIZE_OF(state));
+        coir_io *child = io->child;
+        coir_value value = value_of(io, borrowed, &io->state);
+        if (unlikely(coir__is_panic_value(&value))) {
+            result = coir__panic_of(value);
+            goto refuse_child;
+        }
+        struct coir__context *context = coir__context_with_value(fiber->context, value);
+        if (unlikely(context == NULL)) {
+            result = coir__no_memory();
+            goto refuse_child;
+        }
+        context_set(fiber, frame, context);
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(CONTRA_MAP): {
+        PUSH(NODE_SMALL);
+        coir_io *child = io->child;
+        coir_value value = frame->contra_map(frame->env, coir__context_value(fiber));
+        if (unlikely(coir__is_panic_value(&value))) {
+            result = coir__panic_of(value);
+            goto refuse_child;
+        }
+        struct coir__context *context = coir__context_with_value(fiber->context, value);
+        if (unlikely(context == NULL)) {
+            result = coir__no_memory();
+            goto refuse_child;
+        }
+        context_set(fiber, frame, context);
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(KEY_GET):
+        result = ok_of(coir_share(coir__context_key(fiber, io->key)));
+        if (!borrowed) {
+            coir_key_drop(io->key);
+            coir__node_free(io);
+        }
+        GO_UP();
+    DOWN(WITH_KEY): {
+        PUSH(NODE_SIZE_OF(state));
+        coir_io *child = io->child;
+        coir_key *key = frame->key;
+        coir_value value = value_of(io, borrowed, &io->state);
+        if (unlikely(coir__is_panic_value(&value))) {
+            result = coir__panic_of(value);
+            if (!borrowed)
+                coir_key_drop(key);
+            goto refuse_child;
+        }
+        struct coir__context *context = coir__context_with_key(fiber->context, key, value);
+        if (!borrowed)
+            coir_key_drop(key);
+        if (unlikely(context == NULL)) {
+            result = coir__no_memory();
+            goto refuse_child;
+        }
+        context_set(fiber, frame, context);
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+
+    DOWN(ROUTINE):
+        PUSH(node_size(io));
+        PUSHED();
+        goto step;
+
+    DOWN(FORK):
+        result = ok_of(fork_one(seat, fiber, io->child, borrowed));
+        FREE_OWNED();
+        GO_UP();
+    DOWN(PARALLEL):
+        result = ok_of(fork_many(seat, fiber, io, borrowed));
+        if (!borrowed)
+            coir_io_drop(io);                           /* with what was not forked */
+        GO_UP();
+    DOWN(YIELD):
+        FREE_OWNED();
+        result = coir_ok(coir_none());
+        io = NULL;
+        SAVE();
+        return STOP_SPENT;
+    DOWN(SELF):
+        FREE_OWNED();
+        result = coir_ok(coir_own(coir_fiber_ref(fiber), &coir_fiber_type));
+        GO_UP();
+
+    DOWN(PRIM): {
+        const struct coir__prim *prim = io->prim;
+        if (likely(prim->attempt(fiber, io, &result) == PRIM_DONE)) {
+            if (!borrowed) {
+                prim->drop(io);
+                coir__node_free(io);
+            }
+            GO_UP();
+        }
+        PUSH(node_size(io));
+        PUSHED();
+        frame->prim_own.waiter.fiber = fiber;
+        io = NULL;
+        goto arm;
+    }
+
+    default:
+        unreachable();
+    }
+
+    /* An owned reference to a node that has other owners: pinned from here on, and read only. */
+shared:
+    if (io->flags & NODE_STATIC) {
+        borrowed = true;
+        goto dispatch;
+    }
+pin:
+    if (top != NULL && top->op == OP_PIN) {
+        coir_io *before = top->pinned;                  /* nothing below it is left to run */
+        top->pinned = io;
+        coir_io_drop(before);
+    } else {
+        frame = coir__node_new(OP_PIN, NODE_SMALL);
+        if (unlikely(frame == NULL)) {
+            coir_io_drop(io);
+            result = coir__no_memory();
+            GO_UP();
+        }
+        frame->pinned = io;
+        PUSHED();
+    }
+    borrowed = true;
+    goto dispatch;
+
+of_none:
+    if (!borrowed)
+        coir_io_drop(io);
+    result = coir_ok(coir_none());
+    GO_UP();
+
+gathered_nothing:
+    result = coir_ok(coir_none());                      /* the frame gives its list, empty or a panic */
+    GO_UP();
+
+refuse_child:                                           /* result says why; frame, not pushed, held the child */
+    if (!borrowed)
+        coir_io_drop(frame->child);
+    coir__node_free(frame);
+    GO_UP();
+
+no_memory:                                              /* for the frame of a borrowed node */
+    result = coir__no_memory();
+    GO_UP();
+
+arm:
+    SAVE();
+    wait_begin(&fiber->wait);
+    fiber->flags |= FIBER_WAITING;
+    if (frame->prim->arm(fiber, frame, &result) == PRIM_DONE) {
+        wait_give_up(&fiber->wait);
+        fiber->flags &= (uint8_t)~FIBER_WAITING;
+        goto prim_done;
+    }
+    seat->fiber = NULL;
+    if (wait_let_go(&fiber->wait))
+        return STOP_PARKED;                             /* somebody else's from here on */
+    seat->fiber = fiber;
+    result = fiber->result;
+
+resumed:
+    wait_resumed(&fiber->wait);
+    fiber->flags &= (uint8_t)~FIBER_WAITING;
+    io = NULL;
+    frame = top;
+    if (unlikely(fiber->claimed_by != CLAIMED_BY_WAKER))
+        frame->prim->disarm(fiber, frame);
+    else if (frame->prim->woken != NULL && frame->prim->woken(fiber, frame, &result) == PRIM_WAIT)
+        goto arm;
+prim_done:
+    POP();
+    if (!(frame->flags & NODE_BORROWED))
+        frame->prim->drop(frame);
+    coir__node_free(frame);
+    GO_UP();
+
+step:
+    if (routine_go_on(fiber, frame, &io, &result)) {
+        borrowed = false;
+        GO_DOWN();
+    }
+    io = frame->routine.become;
+    POP_FREE();
+    if (io == NULL)
+        GO_UP();
+    if (result.tag != COIR_OK) {
+        coir_io_drop(io);
+        GO_UP();
+    }
+    borrowed = false;
+    GO_DOWN();
+
+iterate:                                                /* frame is top, its state is what fn is to be lent */
+    if (unlikely(coir__is_panic_value(&frame->state))) {
+        result = coir__panic_of(coir_take(&frame->state));
+        POP_FREE();
+        GO_UP();
+    }
+    io = frame->flat_map(frame->env, &frame->state);
+    borrowed = false;
+    if (unlikely(io == NULL)) {
+        result = gave_null(fiber, "coir_iterate");
+        GO_UP();
+    }
+    GO_DOWN();
+
+each_next:                                              /* frame is top */
+    coir_put(&frame->each.kept, coir_list_take(&frame->each.list, frame->each.gather.index));
+    if (unlikely(coir__is_panic_value(&frame->each.kept))) {
+        result = coir__panic_of(coir_take(&frame->each.kept));
+        GO_UP();
+    }
+    io = frame->flat_map(frame->env, &frame->each.kept);
+    borrowed = false;
+    if (unlikely(io == NULL)) {
+        result = gave_null(fiber, "coir_each");
+        GO_UP();
+    }
+    GO_DOWN();
+
+up:
+    frame = top;
+    if (unlikely(frame == NULL)) {
+        fiber->io = NULL;
+        fiber->top = NULL;
+        fiber->result = result;
+        seat->fiber = NULL;
+        return STOP_ENDED;
+    }
+    if (unlikely(--budget < 0)) {
+        io = NULL;
+        SAVE();
+        return STOP_SPENT;
+    }
+    switch ((enum op)frame->op) {
+    UP(MAP):
+        POP();
+        if (likely(result.tag == COIR_OK))
+            result = ok_of(mapped(frame->map(frame->env, &result.value), &result.value));
+        coir__node_free(frame);
+        GO_UP();
+    UP(FLAT_MAP):
+        POP();
+        if (unlikely(result.tag != COIR_OK)) {
+            coir__node_free(frame);
+            GO_UP();
+        }
+        io = frame->flat_map(frame->env, &result.value);
+        KEEP_LENT();
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, "coir_flat_map");
+            GO_UP();
+        }
+        GO_DOWN();
+    UP(THEN):
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        POP_FREE();
+        if (unlikely(result.tag != COIR_OK))
+            goto leave_second;
+        coir_drop(result.value);
+        GO_DOWN();
+    UP(THEN_KEEP):
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        if (unlikely(result.tag != COIR_OK)) {
+            POP_FREE();
+            goto leave_second;
+        }
+        frame->op = OP_GIVE;
+        frame->value = result.value;
+        GO_DOWN();
+    UP(GIVE): {
+        coir_value value = frame->value;
+        POP_FREE();
+        if (likely(result.tag == COIR_OK)) {
+            coir_drop(result.value);
+            result = ok_of(value);
+        } else {
+            coir_drop(value);
+        }
+        GO_UP();
+    }
+    UP(TAP):
+        POP();
+        if (likely(result.tag == COIR_OK))
+            frame->look(frame->env, &result.value);
+        coir__node_free(frame);
+        GO_UP();
+    UP(FLATTEN):
+        POP_FREE();
+        if (unlikely(result.tag != COIR_OK))
+            GO_UP();
+        if (unlikely(result.value.type != &coir_io_type)) {
+            coir_drop(result.value);
+            result = misused(fiber, "coir_flatten: the value is not an io");
+            GO_UP();
+        }
+        io = result.value.ptr;
+        borrowed = false;
+        GO_DOWN();
+    UP(SEQUENCE):
+        if (unlikely(result.tag != COIR_OK) || frame->many.index == frame->many.count) {
+            POP();
+            frame_drop(fiber, frame);
+            GO_UP();
+        }
+        coir_drop(result.value);
+        io = frame->items[frame->many.index++];
+        borrowed = frame->flags & NODE_BORROWED;
+        if (frame->many.index == frame->many.count)
+            POP_FREE();                                 /* the last runs in its place */
+        GO_DOWN();
+    UP(ZIP):
+        if (likely(result.tag == COIR_OK && frame->many.count > 0 && !coir__is_panic_value(&frame->zip.gather.list))) {
+            coir__list_add(&frame->zip.gather.list, result.value);
+            if (frame->many.index < frame->many.count) {
+                io = frame->items[frame->many.index++];
+                borrowed = frame->flags & NODE_BORROWED;
+                GO_DOWN();
+            }
+        }
+        if (result.tag == COIR_OK)
+            result = gather_done(&frame->zip.gather);
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    UP(TRAVERSE): {
+        struct gather *gather = &frame->gather;
+        if (likely(result.tag == COIR_OK && gather->count > 0 && !coir__is_panic_value(&gather->list))) {
+            coir__list_add(&gather->list, result.value);
+            if (++gather->index < gather->count) {
+                io = frame->indexed(frame->env, gather->index);
+                borrowed = false;
+                if (likely(io != NULL))
+                    GO_DOWN();
+                result = gave_null(fiber, "coir_traverse");
+            }
+        }
+        if (result.tag == COIR_OK)
+            result = gather_done(gather);
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    }
+    UP(EACH): {
+        struct gather *gather = &frame->each.gather;
+        if (likely(result.tag == COIR_OK && gather->count > 0 && !coir__is_panic_value(&gather->list))) {
+            coir__list_add(&gather->list, result.value);
+            if (++gather->index < gather->count)
+                goto each_next;
+        }
+        if (result.tag == COIR_OK)
+            result = gather_done(gather);
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    }
+
+    UP(ATTEMPT):
+        POP_FREE();
+        if (likely(result.tag != COIR_CANCELED))
+            result = ok_of(coir_box(result));
+        GO_UP();
+    UP(REDEEM):
+        POP();
+        if (unlikely(result.tag == COIR_CANCELED)) {
+            coir__node_free(frame);
+            GO_UP();
+        }
+        io = frame->redeem(frame->env, &result);
+        borrowed = false;
+        if (unlikely(io == NULL)) {
+            result = broken_handler(fiber, "coir_redeem", result);
+            coir__node_free(frame);
+            GO_UP();
+        }
+        if (likely(!holds_something(&result))) {
+            coir__node_free(frame);
+            GO_DOWN();
+        }
+        if (frame->flags & NODE_OWNS)
+            coir__node_release_env(frame);
+        frame->op = OP_KEEP_ALL;
+        frame->flags = 0;
+        frame->result = result;
+        PUSHED();
+        GO_DOWN();
+    UP(CATCH):
+        if (likely(result.tag != COIR_ERROR)) {
+            POP_FREE();
+            GO_UP();
+        }
+        goto handle;
+    UP(RECOVER):
+        if (likely(result.tag != COIR_PANIC)) {
+            POP_FREE();
+            GO_UP();
+        }
+        goto handle;
+    UP(CATCH_CODE):
+        if (result.tag == COIR_ERROR && coir_error_code(&result.value) == frame->match.code)
+            goto instead;
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        POP_FREE();
+        goto leave_second;
+    UP(OR_ELSE):
+        if (result.tag == COIR_ERROR)
+            goto instead;
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        POP_FREE();
+        goto leave_second;
+    UP(MAP_ERROR):
+        POP();
+        if (unlikely(result.tag == COIR_ERROR || result.also != NULL))
+            result = map_failures(result, COIR_ERROR, frame);
+        coir__node_free(frame);
+        GO_UP();
+    UP(MAP_PANIC):
+        POP();
+        if (unlikely(result.tag == COIR_PANIC || result.also != NULL))
+            result = map_failures(result, COIR_PANIC, frame);
+        coir__node_free(frame);
+        GO_UP();
+    UP(OR_PANIC):
+        POP_FREE();
+        if (result.tag == COIR_ERROR)
+            result.tag = COIR_PANIC;
+        GO_UP();
+
+    UP(ON_CANCEL):
+        if (likely(result.tag != COIR_CANCELED)) {
+            io = frame->second;
+            borrowed = frame->flags & NODE_BORROWED;
+            POP_FREE();
+            goto leave_second;
+        }
+        FALL_THROUGH;
+    UP(FINALLY):
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        frame->op = OP_MERGE;
+        frame->flags |= NODE_FINAL;
+        frame->result = result;
+        finalizing_add(fiber, 1);
+        GO_DOWN();
+    UP(ON_FAILURE):
+        if (likely(result.tag != COIR_ERROR && result.tag != COIR_PANIC)) {
+            POP_FREE();
+            GO_UP();
+        }
+        FALL_THROUGH;
+    UP(FINALLY_FN): {
+        const char *name = frame->op == OP_FINALLY_FN ? "coir_finally_fn" : "coir_on_failure";
+        frame->result = result;
+        frame->flags |= NODE_FINAL;
+        finalizing_add(fiber, 1);
+        io = frame->final(frame->env, &frame->result);
+        frame->op = OP_MERGE;
+        borrowed = false;
+        if (unlikely(io == NULL)) {
+            result = gave_null(fiber, name);
+            GO_UP();
+        }
+        GO_DOWN();
+    }
+    UP(ALWAYS):
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        if (unlikely(result.tag == COIR_CANCELED)) {
+            POP_FREE();
+            goto leave_second;
+        }
+        if (likely(result.tag == COIR_OK)) {
+            POP_FREE();
+            coir_drop(result.value);
+            GO_DOWN();
+        }
+        frame->op = OP_MERGE;
+        frame->result = result;
+        GO_DOWN();
+    UP(MERGE):
+        if (frame->flags & NODE_FINAL)
+            finalizing_add(fiber, -1);
+        result = merged(frame->result, result);
+        POP_FREE();
+        GO_UP();
+
+    UP(ITERATE):
+        if (likely(result.tag == COIR_OK && result.value.type == &again_type)) {
+            coir_io *again = result.value.ptr;
+            bool sole = coir__node_sole(again);
+            coir_value state = value_of(again, !sole, &again->value);
+            if (sole)
+                coir__node_free(again);
+            else
+                coir_io_drop(again);
+            coir_put(&frame->state, state);
+            goto iterate;
+        }
+        POP();
+        coir_drop(frame->state);
+        coir__node_free(frame);
+        GO_UP();
+    UP(REPEAT):
+        if (likely(result.tag == COIR_OK && --frame->times > 0)) {
+            coir_drop(result.value);
+            io = frame->body;
+            borrowed = true;
+            GO_DOWN();
+        }
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    UP(FOREVER):
+        if (likely(result.tag == COIR_OK)) {
+            coir_drop(result.value);
+            io = frame->body;
+            borrowed = true;
+            GO_DOWN();
+        }
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    UP(WHILE):
+        if (likely(result.tag == COIR_OK && frame->test(frame->env, &result.value))) {
+            coir_drop(result.value);
+            io = frame->loop.body;
+            borrowed = true;
+            GO_DOWN();
+        }
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+    UP(FOR_EACH):
+        if (likely(result.tag == COIR_OK && (frame->loop.consuming || !coir_is_none(&result.value)))) {
+            if (frame->loop.consuming) {
+                coir_drop(result.value);
+                coir_put(&frame->loop.kept, coir_none());
+                frame->loop.consuming = false;
+                io = frame->loop.body;
+                borrowed = true;
+                GO_DOWN();
+            }
+            frame->loop.kept = result.value;
+            frame->loop.consuming = true;
+            io = frame->flat_map(frame->env, &frame->loop.kept);
+            borrowed = false;
+            if (likely(io != NULL))
+                GO_DOWN();
+            result = gave_null(fiber, "coir_for_each");
+        }
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+
+    UP(OWNS):
+        POP();
+        if (!(frame->flags & NODE_BORROWED))
+            frame->drop(frame->kept_env);
+        coir__node_free(frame);
+        GO_UP();
+    UP(PIN):
+        POP();
+        coir_io_drop(frame->pinned);
+        coir__node_free(frame);
+        GO_UP();
+    UP(KEEP):
+        POP();
+        coir_drop(frame->value);
+        coir__node_free(frame);
+        GO_UP();
+    UP(KEEP_ALL):
+        POP();
+        coir_result_drop(&frame->result);
+        coir__node_free(frame);
+        GO_UP();
+    UP(RESTORE):
+        POP();
+        context_restore(fiber, frame);
+        coir__node_free(frame);
+        GO_UP();
+    UP(ROUTINE):
+        if (likely(routine_accepts(fiber, frame, &result)))
+            goto step;
+        coir_io_drop(frame->routine.become);
+        POP_FREE();
+        GO_UP();
+
+    default:
+        unreachable();
+    }
+
+    /* A handler by callback: frame is top, and not popped. */
+handle:
+    POP();
+    {
+        const char *name = frame->op == OP_CATCH ? "coir_catch" : "coir_recover";
+        io = frame->flat_map(frame->env, &result.value);
+        if (unlikely(io == NULL)) {
+            coir__node_free(frame);
+            result = broken_handler(fiber, name, result);
+            GO_UP();
+        }
+        coir__failures_drop(result.also);
+        result.also = NULL;
+        KEEP_LENT();
+        GO_DOWN();
+    }
+
+    /* A handler by io. */
+instead:
+    io = frame->second;
+    borrowed = frame->flags & NODE_BORROWED;
+    POP_FREE();
+    coir_result_drop(&result);
+    GO_DOWN();
+
+    /* io is not to be run after all; the result goes on. */
+leave_second:
+    if (!borrowed)
+        coir_io_drop(io);
+    GO_UP();
+}

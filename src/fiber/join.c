@@ -1,0 +1,321 @@
+/*
+ * join.c - waiting for the end of fibers: join, wait, wait_any
+ *
+ * coir_wait() goes through its list from the back, waiting for one fiber at a time. That costs one place in a queue however long
+ * the list is, and since what was started first tends to end first, the last one's end usually finds the others ended: one suspension in
+ * place of a million.
+ */
+#include "fiber/driver.h"
+
+#include <string.h>
+
+static struct waits_for for_fiber(const coir_fiber *fiber) { return (struct waits_for){ fiber->id, true }; }
+
+static coir_result self_join(const coir_fiber *fiber, const char *function)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_COIR, COIR_DEADLOCK, "%s: fiber%s waits for its own end", function,
+                        coir__fiber_label(fiber, label, sizeof label));
+}
+
+/* Waits that cross runs can end by what happens elsewhere: the run must not be judged silent. */
+static void note_edge(coir_fiber *fiber, coir_fiber *other)
+{
+    struct coir__run *run = run_of(fiber);
+    if (run_of(other) != run)
+        store_relaxed(&run->waits_outside, true);
+    counter_add(&coir__me.seat->edges_begun, 1);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- join */
+
+/* A child's cancellation is not the joiner's. */
+static coir_result joined(coir_fiber *fiber)
+{
+    coir_result result = coir__fiber_result(fiber);
+    if (likely(result.tag != COIR_CANCELED))
+        return result;
+    char label[64];
+    coir_result_drop(&result);
+    return coir_raise(coir__error(DOMAIN_COIR, COIR_CHILD_CANCELED, "coir_join: fiber%s was canceled",
+                                  coir__fiber_label(fiber, label, sizeof label)));
+}
+
+static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_fiber *other = node->object;
+    if (other == fiber) {
+        *result = self_join(fiber, "coir_join");
+        return PRIM_DONE;
+    }
+    if (!coir__fiber_ended(other))
+        return PRIM_WAIT;
+    *result = joined(other);
+    return PRIM_DONE;
+}
+
+static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_fiber *other = frame->object;
+    note_edge(fiber, other);
+    if (coir__fiber_await(other, &frame->prim_own.waiter))
+        return PRIM_WAIT;
+    *result = joined(other);
+    return PRIM_DONE;
+}
+
+static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    *result = joined(frame->object);
+    return PRIM_DONE;
+}
+
+static void join_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    (void)fiber;
+    coir__fiber_unawait(frame->object, &frame->prim_own.waiter);
+}
+
+static void join_drop(coir_io *node) { coir_fiber_drop(node->object); }
+static struct waits_for join_waits_for(const coir_io *frame) { return for_fiber(frame->object); }
+
+static const struct coir__prim join_prim = {
+    .name = "join", .awaits = "the end of a fiber", .size = NODE_SIZE_OF(prim_own), .attempt = join_attempt, .arm = join_arm,
+    .woken = join_woken, .disarm = join_disarm, .drop = join_drop, .waits_for = join_waits_for,
+};
+
+coir_io *coir_join(coir_fiber *fiber)
+{
+    coir_io *node = fiber == NULL ? NULL : coir__prim_new(&join_prim, coir_fiber_ref(fiber), 0);
+    if (node == NULL)
+        coir_fiber_drop(fiber);
+    return node;
+}
+
+/* ------------------------------------------------------------------------------------------------------- wait, wait_any */
+
+/* The list of both: `fibers` is the node's own, `left` says how many from the front are still to be waited for. */
+struct wait_list {
+    struct coir_io node;
+    coir_value     fibers;                              /* one fiber, or a list of them */
+    struct waiter *waiters;                             /* wait_any: one for each, while it waits */
+    size_t         left;
+};
+
+static struct wait_list *list_of(const coir_io *node) { return (struct wait_list *)(uintptr_t)node; }
+
+static size_t fibers_count(const coir_value *fibers) { return fibers->type == &coir_fiber_type ? 1 : coir_list_size(fibers); }
+
+static coir_fiber *fiber_at(const coir_value *fibers, size_t index)
+{
+    return coir_fiber_of(fibers->type == &coir_fiber_type ? fibers : coir_list_at(fibers, index));
+}
+
+/* How many from the front may not have ended, looking from the back. */
+static size_t ended_from_back(const coir_value *fibers, size_t left)
+{
+    while (left > 0 && coir__fiber_ended(fiber_at(fibers, left - 1)))
+        left--;
+    return left;
+}
+
+static coir_result all_results(const coir_value *fibers)
+{
+    size_t count = fibers_count(fibers);
+    coir_value list = coir__list_new(count);
+    if (coir__is_panic_value(&list))
+        return coir__panic_of(list);
+    for (size_t i = 0; i < count; i++) {
+        coir_value box = coir_box(coir__fiber_result(fiber_at(fibers, i)));
+        if (coir__is_panic_value(&box)) {
+            coir_drop(list);
+            return coir__panic_of(box);
+        }
+        coir__list_add(&list, box);
+    }
+    return coir_ok(list);
+}
+
+static bool contains(const coir_value *fibers, const coir_fiber *fiber)
+{
+    size_t count = fibers_count(fibers);
+    for (size_t i = 0; i < count; i++)
+        if (fiber_at(fibers, i) == fiber)
+            return true;
+    return false;
+}
+
+static enum prim_step wait_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    const coir_value *fibers = &list_of(node)->fibers;
+    if (ended_from_back(fibers, fibers_count(fibers)) == 0)
+        *result = all_results(fibers);
+    else if (contains(fibers, fiber))
+        *result = self_join(fiber, "coir_wait");
+    else
+        return PRIM_WAIT;
+    return PRIM_DONE;
+}
+
+static enum prim_step wait_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct wait_list *list = list_of(frame);
+    for (list->left = ended_from_back(&list->fibers, list->left); list->left > 0; list->left--) {
+        coir_fiber *other = fiber_at(&list->fibers, list->left - 1);
+        note_edge(fiber, other);
+        if (coir__fiber_await(other, &frame->prim_own.waiter))
+            return PRIM_WAIT;
+    }
+    *result = all_results(&list->fibers);
+    return PRIM_DONE;
+}
+
+static enum prim_step wait_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct wait_list *list = list_of(frame);
+    list->left = ended_from_back(&list->fibers, list->left);
+    frame->prim_own.waiter.fiber = fiber;
+    if (list->left > 0)
+        return PRIM_WAIT;
+    *result = all_results(&list->fibers);
+    return PRIM_DONE;
+}
+
+static void wait_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    struct wait_list *list = list_of(frame);
+    (void)fiber;
+    coir__fiber_unawait(fiber_at(&list->fibers, list->left - 1), &frame->prim_own.waiter);
+}
+
+static void wait_drop(coir_io *node) { coir_drop(list_of(node)->fibers); }
+
+static struct waits_for wait_waits_for(const coir_io *frame)
+{
+    const struct wait_list *list = list_of(frame);
+    return for_fiber(fiber_at(&list->fibers, list->left - 1));
+}
+
+static const struct coir__prim wait_prim = {
+    .name = "wait", .awaits = "the end of fibers", .size = sizeof(struct wait_list), .attempt = wait_attempt, .arm = wait_arm,
+    .woken = wait_woken, .disarm = wait_disarm, .drop = wait_drop, .waits_for = wait_waits_for,
+};
+
+static bool first_ended(const coir_value *fibers, coir_result *result)
+{
+    size_t count = fibers_count(fibers);
+    for (size_t i = 0; i < count; i++)
+        if (coir__fiber_ended(fiber_at(fibers, i))) {
+            *result = coir_ok(coir_int((int64_t)i));
+            return true;
+        }
+    return false;
+}
+
+static enum prim_step any_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    const coir_value *fibers = &list_of(node)->fibers;
+    if (first_ended(fibers, result))
+        return PRIM_DONE;
+    if (fibers_count(fibers) != 1 || fiber_at(fibers, 0) != fiber)
+        return PRIM_WAIT;
+    *result = self_join(fiber, "coir_wait_any");
+    return PRIM_DONE;
+}
+
+static void any_unawait(struct wait_list *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        coir__fiber_unawait(fiber_at(&list->fibers, i), &list->waiters[i]);
+    size_t all = fibers_count(&list->fibers);
+    coir__free(list->waiters, all * sizeof *list->waiters);
+    list->waiters = NULL;
+}
+
+/* Registers with each, until one has ended: a claim may come while the others are still being registered. */
+static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct wait_list *list = list_of(frame);
+    size_t count = fibers_count(&list->fibers);
+    list->waiters = coir__alloc(count * sizeof *list->waiters);
+    if (list->waiters == NULL) {
+        *result = coir__no_memory();
+        return PRIM_DONE;
+    }
+    for (size_t i = 0; i < count; i++)
+        list->waiters[i] = (struct waiter){ NULL, NULL, NULL };
+    for (size_t i = 0; i < count; i++) {
+        coir_fiber *other = fiber_at(&list->fibers, i);
+        note_edge(fiber, other);
+        list->waiters[i].fiber = fiber;
+        if (coir__fiber_await(other, &list->waiters[i]))
+            continue;
+        list->waiters[i].fiber = NULL;
+        /* Already ended: ends the wait itself, unless another's end has done so. */
+        enum claim claim = wait_claim(&fiber->wait, wait_generation(&fiber->wait));
+        if (claim != CLAIM_LOST) {
+            fiber->result = coir_ok(coir_none());
+            fiber->claimed_by = CLAIMED_BY_WAKER;
+            (void)wait_give(&fiber->wait);
+        }
+        break;
+    }
+    return PRIM_WAIT;
+}
+
+static enum prim_step any_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct wait_list *list = list_of(frame);
+    (void)fiber;
+    any_unawait(list, fibers_count(&list->fibers));
+    (void)first_ended(&list->fibers, result);
+    return PRIM_DONE;
+}
+
+static void any_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    struct wait_list *list = list_of(frame);
+    (void)fiber;
+    if (list->waiters != NULL)
+        any_unawait(list, fibers_count(&list->fibers));
+}
+
+static const struct coir__prim wait_any_prim = {
+    .name = "wait_any", .awaits = "the end of one of several fibers", .size = sizeof(struct wait_list), .attempt = any_attempt,
+    .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop,
+};
+
+static bool all_fibers(const coir_value *fibers)
+{
+    if (fibers->type == &coir_fiber_type)
+        return true;
+    if (fibers->type != &coir_list_type)
+        return false;
+    size_t count = coir_list_size(fibers);
+    for (size_t i = 0; i < count; i++)
+        if (coir_list_at(fibers, i)->type != &coir_fiber_type)
+            return false;
+    return true;
+}
+
+static coir_io *wait_node(const struct coir__prim *prim, const char *function, const coir_value *fibers)
+{
+    if (fibers == NULL)
+        return NULL;
+    if (coir__is_panic_value(fibers))
+        return coir_pure(coir_share(fibers));
+    if (!all_fibers(fibers))
+        return coir__bad_argument(function, "neither a fiber nor a list of fibers");
+    if (prim == &wait_any_prim && fibers_count(fibers) == 0)
+        return coir__bad_argument(function, "of no fibers none can end");
+    coir_io *node = coir__prim_new(prim, NULL, 0);
+    if (node == NULL)
+        return NULL;
+    list_of(node)->fibers = coir_share(fibers);
+    list_of(node)->left = fibers_count(fibers);
+    return node;
+}
+
+coir_io *coir_wait(const coir_value *fibers)     { return wait_node(&wait_prim, "coir_wait", fibers); }
+coir_io *coir_wait_any(const coir_value *fibers) { return wait_node(&wait_any_prim, "coir_wait_any", fibers); }

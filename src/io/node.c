@@ -1,0 +1,208 @@
+/*
+ * node.c - references, and taking trees apart in constant C stack
+ *
+ * A dead node is nobody's but ours, so it serves as the cell of the list that it waits in: a leaf by its child pointer, any other by
+ * the word that held env, which nothing needs any more. The thread's list is worked off by drain(); a drop that comes from
+ * inside (a value in a node that holds an io) only lengthens it.
+ */
+#include "io/node.h"
+
+#include "io/prim.h"
+
+#include <string.h>
+
+const struct op_info coir__ops[OP_COUNT] = {
+#define OP(name, shown, children, value, down, up) { shown, CHILDREN_##children, VALUE_##value },
+#define FRAME_OP OP
+#include "io/ops.h"
+#undef FRAME_OP
+#undef OP
+};
+
+coir_io coir__unit = { .refs = NODE_REFS_STATIC, .op = OP_PURE, .flags = NODE_STATIC, .steps = 2 };
+
+void coir__node_release_env(coir_io *node)
+{
+    struct owned_env *owned = (struct owned_env *)(void *)((char *)node + node_size(node)) - 1;
+    owned->drop(owned->env);
+}
+
+coir_io *coir__frame_of(const coir_io *node, size_t size)
+{
+    coir_io *frame = coir__node_new((enum op)node->op, size);
+    if (frame == NULL)
+        return NULL;
+    size_t header = offsetof(struct coir_io, child), have = node_size(node);
+    memcpy((char *)frame + header, (const char *)node + header, (size < have ? size : have) - header);
+    frame->flags = NODE_BORROWED;
+    return frame;
+}
+
+/* ------------------------------------------------------------------------------------------------------- dead nodes */
+
+static coir_io **dead_link(coir_io *node)
+{
+    return coir__ops[node->op].children == CHILDREN_NONE ? &node->child : &node->link;
+}
+
+static void dead_push(coir_io *node)
+{
+    *dead_link(node) = coir__me.dead_ios;
+    coir__me.dead_ios = node;
+}
+
+static void give_up(coir_io *io)
+{
+    if (io != NULL && coir__node_unref(io))
+        dead_push(io);
+}
+
+
+static void give_up_children(coir_io *node)
+{
+    switch (coir__ops[node->op].children) {
+    case CHILDREN_NONE:
+        break;
+    case CHILDREN_TWO:
+        give_up(node->second);
+        give_up(node->child);
+        break;
+    case CHILDREN_ONE:
+        give_up(node->child);
+        break;
+    case CHILDREN_MANY: {
+        coir_io **items = coir__own_items(node, (enum op)node->op);
+        for (uint32_t i = node->many.index; i < node->many.count; i++)
+            give_up(items[i]);
+        break;
+    }
+    }
+}
+
+static void drop_carried(coir_io *node)
+{
+    bool taken = load_relaxed(&node->refs) & NODE_TAKEN;
+    switch (coir__ops[node->op].value) {
+    case VALUE_NONE:
+        break;
+    case VALUE_HEAD:
+        if (!taken)
+            coir_drop(node->value);
+        break;
+    case VALUE_STATE:
+        if (!taken)
+            coir_drop(node->state);
+        break;
+    }
+    switch (node->op) {
+    case OP_RESULT:
+        coir__failures_drop(node->failure.also);
+        break;
+    case OP_OWNS:
+        node->drop(node->kept_env);
+        break;
+    case OP_KEY_GET:
+    case OP_WITH_KEY:
+        coir_key_drop(node->key);
+        break;
+    case OP_PRIM:
+        node->prim->drop(node);
+        break;
+    }
+}
+
+/* The children are given up before the memory goes, and after the link has been read: dead_push() writes into them, not into us. */
+static void take_apart(coir_io *node)
+{
+    give_up_children(node);
+    drop_carried(node);
+    coir__node_free(node);
+}
+
+static void drain(void)
+{
+    coir_io *node = coir__me.dead_ios;
+    coir__me.dead_ios = *dead_link(node);
+    take_apart(node);
+}
+
+void coir_io_drop(coir_io *io)
+{
+    if (io == NULL || !coir__node_unref(io))
+        return;
+    dead_push(io);
+    coir__bury_ios(drain);
+}
+
+coir_io *coir_io_ref(coir_io *io) { return io == NULL ? NULL : coir__node_ref(io); }
+
+/* ---------------------------------------------------------------------------------------------------- ios as values */
+
+static void io_value_drop(void *object) { coir_io_drop(object); }
+static void *io_value_share(void *object) { return coir_io_ref(object); }
+static void io_value_print(const void *object, FILE *out) { coir__io_print_brief(object, out); }
+
+const coir_type coir_io_type = { "io", io_value_drop, io_value_share, io_value_print };
+
+coir_value coir_io_value(coir_io *io) { return io == NULL ? coir__no_memory_value() : coir_own(io, &coir_io_type); }
+
+/* ------------------------------------------------------------------------------------------------------ for builders */
+
+coir_io *coir__bad_argument(const char *function, const char *what)
+{
+    return coir_from_result(coir__panicf(DOMAIN_ERRNO, EINVAL, "%s: %s", function, what));
+}
+
+void coir__drop_ios(size_t count, coir_io *const *ios)
+{
+    for (size_t i = 0; ios != NULL && i < count; i++)
+        coir_io_drop(ios[i]);
+}
+
+const char *coir__callback_bad(any_fn *fn, struct env_given given)
+{
+    if (fn == NULL)
+        return "fn is NULL";
+    if (given.captured && given.bytes > CAPTURE_MAX)
+        return "size is more than 64 KiB";
+    if (given.captured && given.bytes > 0 && given.env == NULL)
+        return "bytes is NULL";
+    return NULL;
+}
+
+coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_given given)
+{
+    return coir__bad_argument(function, coir__callback_bad(fn, given));
+}
+
+coir_io *coir__callback_copy(enum op op, size_t size, any_fn *fn, struct env_given given)
+{
+    size_t at = (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;       /* aligned as by malloc() */
+    coir_io *node = coir__node_new(op, at + given.bytes);
+    if (node == NULL)
+        return NULL;
+    node->child = NULL;
+    node->any_fn = fn;
+    node->env = (char *)node + at;
+    node->flags = NODE_CAPTURED;
+    if (given.bytes > 0)
+        memcpy(node->env, given.env, given.bytes);
+    return node;
+}
+
+coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number)
+{
+    coir_io *node = coir__node_new(OP_PRIM, size);
+    if (node == NULL)
+        return NULL;
+    memset((char *)node + offsetof(struct coir_io, child), 0, node_size(node) - offsetof(struct coir_io, child));
+    node->prim = prim;
+    node->object = object;
+    node->prim_own.number = number;
+    return node;
+}
+
+coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number)
+{
+    return coir__prim_new_sized(prim, prim->size, object, number);
+}

@@ -1,0 +1,236 @@
+/*
+ * node.h - a node of an io's tree, which becomes a frame when it is run
+ *
+ * A node is at least 32 bytes: a header of 8, one pointer that is the child in a node and the frame below in a frame, and two words
+ * whose meaning its op tells. What needs more goes on behind (NODE_SIZE_OF(field)); captured bytes of an env come last.
+ *
+ * A fiber enters a node in one of two ways.
+ *   Owned    the fiber holds the one reference there is: nobody else can reach the node, which becomes the frame itself; its children
+ *            are owned in turn. A bind allocates nothing beyond the node that the user built.
+ *   Borrowed the node has other owners. A PIN frame holds the fiber's reference to the shared root; what lies under it is read,
+ *            never counted, never changed. Its frame is a shallow copy, marked BORROWED: it owns nothing.
+ * What changes during a run lives in a frame, so one io may run a thousand times at once.
+ */
+#ifndef IO_NODE_H
+#define IO_NODE_H
+
+#include "base/atomic.h"
+#include "base/check.h"
+#include "base/config.h"
+#include "base/memory.h"
+#include "value/value.h"
+
+#include <coir/do.h>
+#include <coir/fiber.h>
+#include <coir/io.h>
+
+enum op {
+#define OP(name, ...) OP_##name,
+#define FRAME_OP OP
+#include "io/ops.h"
+#undef FRAME_OP
+#undef OP
+    OP_COUNT
+};
+
+enum children { CHILDREN_NONE, CHILDREN_ONE, CHILDREN_TWO, CHILDREN_MANY };
+enum carried { VALUE_NONE, VALUE_HEAD, VALUE_STATE };
+
+struct op_info { const char *name; enum children children; enum carried value; };
+extern const struct op_info coir__ops[OP_COUNT];
+
+enum node_flags {
+    NODE_STATIC   = 1,                                  /* never counted, never freed */
+    NODE_BORROWED = 2,                                  /* a frame: what it points to belongs to a pinned node */
+    NODE_CAPTURED = 4,                                  /* env points to bytes at the node's own end */
+    NODE_OWNS     = 8,                                  /* its last two words are a struct owned_env */
+    NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
+    NODE_SAVED    = 32                                  /* of ROUTINE: the body's outcome stands in `outcome` */
+};
+
+#define NODE_TAKEN    (1u << 31)                        /* in refs: the value of a shared node has gone to its first reader */
+#define NODE_REFS_STATIC (1u << 30)
+
+enum { CAPTURE_MAX = 64 << 10 };
+
+struct owned_env { void *env; void (*drop)(void *env); };
+
+struct coir__prim;                                      /* fiber/prim.h: how fibers wait for one kind of object */
+struct coir__context;                                   /* fiber/local.h */
+
+/* A fiber that waits, in the queue of what it waits for. */
+struct waiter { struct waiter *next, *prev; coir_fiber *fiber; };
+
+/* What gathers values: ZIP, TRAVERSE, EACH. */
+struct gather { size_t count, index; coir_value list; };
+
+struct coir_io {
+    _Atomic uint32_t refs;
+    uint8_t  op, flags;
+    uint16_t steps;                                     /* the node's size in units of MEMORY_STEP */
+    union {
+        coir_io *child;                                 /* in a node; a leaf has none, and dead it is linked by it */
+        coir_io *up;                                    /* in a frame: the frame below it on the fiber's stack */
+    };
+    union {
+        struct {
+            union {
+                coir_defer_fn    *defer;
+                coir_suspend_fn  *suspend;
+                coir_read_fn     *read;
+                coir_map_fn      *map;
+                coir_flat_map_fn *flat_map;
+                coir_redeem_fn   *redeem;
+                coir_final_fn    *final;
+                coir_index_fn    *indexed;
+                coir_rec_fn      *rec;
+                coir_test_fn     *test;
+                coir_look_fn     *look;
+                coir_context_fn  *contra_map;
+                coir_step_fn     *step;
+                void            (*drop)(void *env);
+                void            (*any_fn)(void);        /* whichever of them it is */
+                coir_io          *second;
+                coir_io          *pinned;               /* PIN */
+                coir_key         *key;
+                struct coir__context *context;          /* RESTORE */
+                const struct coir__prim *prim;
+                uint64_t          times;                /* REPEAT; in its frame the rounds that are left */
+                struct { uint32_t count, index; } many; /* SEQUENCE, ZIP, PARALLEL */
+            };
+            union {
+                void     *env;
+                coir_io  *link;                         /* of a dead node with children: the next one */
+                coir_io  *body;                         /* in a frame of REPEAT, FOREVER */
+                coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: here or in the pinned node */
+                void     *object;                       /* PRIM */
+            };
+        };
+        coir_value value;                               /* PURE, RESULT, AGAIN, KEEP, GIVE */
+    };
+    union {                                             /* from here on only in nodes of ops that say so */
+        coir_value state;                               /* CALL, AS, ITERATE, LOCAL, WITH_KEY, NAMED, EACH */
+        struct { coir_failure *also; coir_tag tag; } failure;                   /* RESULT */
+        coir_result result;                             /* MERGE, KEEP_ALL and what becomes one of them */
+        struct { coir_io *body; bool consuming; coir_value kept; } loop;        /* in a frame of WHILE, FOR_EACH */
+        struct { int code; } match;                     /* CATCH_CODE */
+        void *kept_env;                                 /* OWNS, dropped by `drop` */
+        struct gather gather;                           /* TRAVERSE */
+        struct { coir_value list; struct gather gather; coir_value kept; } each;                 /* EACH: list is `state` */
+        struct { struct gather gather; } zip;
+        struct { coir_routine routine; coir_result outcome; coir_io *become; size_t size; } routine;     /* ROUTINE */
+        struct { int64_t number; struct waiter waiter; } prim_own;              /* PRIM: more behind it if the primitive says so */
+    };
+};
+
+#define NODE_SMALL          ((size_t)32)
+#define NODE_SIZE_OF(field) (offsetof(struct coir_io, field) + sizeof(((struct coir_io *)0)->field))
+
+/* ------------------------------------------------------------------------------------------------- making and freeing */
+
+static ALWAYS_INLINE size_t node_size(const coir_io *node) { return (size_t)node->steps * MEMORY_STEP; }
+
+/* coir__node_new: of at least `size` bytes, with one reference; nothing behind the header is set. NULL without memory. */
+static ALWAYS_INLINE coir_io *coir__node_new(enum op op, size_t size)
+{
+    size_t steps = (size + MEMORY_STEP - 1) / MEMORY_STEP;
+    coir_io *node = coir__alloc(steps * MEMORY_STEP);
+    if (likely(node != NULL)) {
+        atomic_init(&node->refs, 1);
+        node->op = (uint8_t)op;
+        node->flags = 0;
+        node->steps = (uint16_t)steps;
+    }
+    return node;
+}
+
+/* coir__node_free: the memory alone; what the node points to has gone elsewhere. An owned env is dropped. */
+void coir__node_release_env(coir_io *node);
+static ALWAYS_INLINE void coir__node_free(coir_io *node)
+{
+    if (unlikely(node->flags & NODE_OWNS))
+        coir__node_release_env(node);
+    coir__free(node, node_size(node));
+}
+
+/* coir__node_sole: whether the caller's reference is the only one. The acquire pairs with the release of those who gave theirs up:
+ * what they did to the node comes before what we do. */
+static ALWAYS_INLINE bool coir__node_sole(coir_io *node) { return load_acquire(&node->refs) == 1; }
+
+/* coir__node_unref: gives one reference up. True: it was the last, the node is the caller's to take apart. */
+static inline bool coir__node_unref(coir_io *node)
+{
+    if (node->flags & NODE_STATIC)
+        return false;
+    if (load_acquire(&node->refs) == 1)
+        return true;
+    return (fetch_sub_acq_rel(&node->refs, 1u) & ~NODE_TAKEN) == 1;
+}
+
+static inline coir_io *coir__node_ref(coir_io *node)
+{
+    if (!(node->flags & NODE_STATIC))
+        fetch_add_relaxed(&node->refs, 1u);             /* relaxed: who makes a reference has one already */
+    return node;
+}
+
+/* coir__frame_of: a frame for a borrowed node, a shallow copy that owns nothing. NULL without memory. */
+coir_io *coir__frame_of(const coir_io *node, size_t size);
+
+/* coir__items: the ios of a SEQUENCE, ZIP or PARALLEL node, where they stand in the node itself. */
+static inline coir_io **coir__own_items(coir_io *node, enum op op)
+{
+    size_t at = op == OP_ZIP ? NODE_SIZE_OF(zip) : NODE_SMALL;
+    return (coir_io **)(void *)((char *)node + at);
+}
+
+/* ------------------------------------------------------------------------------------------------------ for builders */
+
+/* coir__bad_argument: an io that is a panic with EINVAL: "coir_map: fn is NULL". */
+coir_io *coir__bad_argument(const char *function, const char *what);
+/* coir__drop_ios: what a builder was given when it cannot build. */
+void coir__drop_ios(size_t count, coir_io *const *ios);
+
+typedef void any_fn(void);                              /* a callback, until its node's op says of what type it is */
+
+/* The env of a callback: borrowed, or `bytes` bytes to be captured. */
+struct env_given { const void *env; size_t bytes; bool captured; };
+static ALWAYS_INLINE struct env_given lent(const void *env) { return (struct env_given){ env, 0, false }; }
+static ALWAYS_INLINE struct env_given captured(const void *bytes, size_t size) { return (struct env_given){ bytes, size, true }; }
+
+/* coir__callback_bad: why a callback and its env cannot serve; NULL if they can. */
+const char *coir__callback_bad(any_fn *fn, struct env_given given);
+/* coir__callback_copy: a node whose env is captured behind `size` bytes of its own. */
+coir_io *coir__callback_copy(enum op op, size_t size, any_fn *fn, struct env_given given);
+
+/* coir__callback_node: a node of `op`, with `size` bytes before what it captures; fn and env are set, and no child. The caller has asked
+ * callback_fits(). NULL without memory. */
+static ALWAYS_INLINE coir_io *coir__callback_node(enum op op, size_t size, any_fn *fn, struct env_given given)
+{
+    if (given.captured)
+        return coir__callback_copy(op, size, fn, given);
+    coir_io *node = coir__node_new(op, size);
+    if (likely(node != NULL)) {
+        node->child = NULL;
+        node->any_fn = fn;
+        node->env = (void *)(uintptr_t)given.env;
+    }
+    return node;
+}
+
+static ALWAYS_INLINE bool callback_fits(any_fn *fn, struct env_given given)
+{
+    return likely(fn != NULL) && (!given.captured || coir__callback_bad(fn, given) == NULL);
+}
+
+/* coir__callback_refused: the io that says why. Takes what came with the callback. */
+coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_given given);
+
+/* The io of coir_unit(): static. */
+extern coir_io coir__unit;
+
+/* coir__io_print_brief: an io inside a value, on one line: its first instruction. What is inside it is not shown, so that printing ios in
+ * values in ios needs no deeper a stack. */
+void coir__io_print_brief(const coir_io *io, FILE *out);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * prim.h - the table of a primitive: how fibers use, and wait for, one kind of object
+ *
+ * The one instruction PRIM carries such a table, so the floors above add primitives (locks, sleeps, joins) that this floor and the interpreter
+ * need not know. A node of PRIM has `object` and `number`, the primitive's own, and room behind them up to `size` bytes.
+ */
+#ifndef IO_PRIM_H
+#define IO_PRIM_H
+
+#include "io/node.h"
+
+enum prim_step {
+    PRIM_DONE,                                          /* *result says how */
+    PRIM_WAIT                                           /* attempt: arm it; arm, woken: the fiber waits */
+};
+
+/* What a waiting fiber waits for, as far as its end is known. */
+struct waits_for {
+    uint64_t holder;                                    /* the id of the fiber that could end the wait; 0: nobody in particular */
+    bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
+};
+
+struct coir__prim {
+    const char *name;                                   /* "acquire", for pictures */
+    const char *awaits;                                 /* "a lock", for messages */
+    size_t      size;                                   /* of its nodes, at least NODE_SIZE_OF(prim_own) */
+
+    /* attempt: does it if that takes no waiting. `node` may be shared: it is only read, and owns what it mentions.
+     * arm: does it, or registers `frame`, which is the fiber's own, as a waiter, in one step: no wake-up can fall between. From then on
+     *   the wait may be claimed; whoever claims it leaves the result in the fiber.
+     * woken: after a wake-up, with the result that the waker left: what it means. NULL: just that.
+     * disarm: takes the frame out of every queue, after a claim by anyone but a waker; gives up what arm() allocated. */
+    enum prim_step (*attempt)(coir_fiber *fiber, const coir_io *node, coir_result *result);
+    enum prim_step (*arm)(coir_fiber *fiber, coir_io *frame, coir_result *result);
+    enum prim_step (*woken)(coir_fiber *fiber, coir_io *frame, coir_result *result);
+    void (*disarm)(coir_fiber *fiber, coir_io *frame);
+    void (*drop)(coir_io *node);                        /* of a dead node: gives up the object */
+    struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
+};
+
+/* coir__prim_new: a PRIM node of prim->size bytes, zeroed behind the header. NULL without memory. */
+coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number);
+/* coir__prim_new_sized: with more room than prim->size. */
+coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number);
+
+#endif

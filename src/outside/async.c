@@ -1,0 +1,207 @@
+/*
+ * async.c - callback handles: a fiber suspends until foreign code calls back
+ *
+ * A handle names a slot and a ticket. Slots live in memory that goes back only when the library is unloaded, so a handle may be used however
+ * late: what it finds is a slot, and the ticket tells whether it still means this handle.
+ *
+ *   slot           owner                       word
+ *   free           the pool                    even: the last ticket + 1
+ *   armed          the fiber that waits        odd: the ticket
+ *   used           its fiber, to give it back  even: the ticket + 1
+ *
+ * [CALLBACK]  armed -> used is one compare-and-swap: who makes it has the right, once, to wake the fiber. It acquires what the store that
+ *   armed the slot released: the fiber. The slot goes back to the pool only when that fiber has gone on, which the winner causes; so
+ *   the winner may read slot->fiber. Tickets cannot come round: 2^63 uses of one slot.
+ */
+#include "fiber/driver.h"
+
+#include <coir/async.h>
+
+#include <string.h>
+
+struct slot {
+    _Atomic uint64_t word;                              /* A [CALLBACK] */
+    coir_fiber      *fiber;                             /* set before the slot is armed */
+    struct slot     *next;                              /* L: in the pool */
+};
+
+/* ---------------------------------------------------------------------------------------------------------- the pool */
+
+enum { SLOTS_PER_CHUNK = 128 };
+
+/* At the front of each chunk: chunks are never given back, this list only keeps them reachable. */
+struct slot_chunk { struct slot_chunk *next; struct slot slots[SLOTS_PER_CHUNK]; };
+
+static struct {
+    ck_spinlock_fas_t  lock;
+    struct slot       *free;
+    struct slot_chunk *chunks;
+} pool = { CK_SPINLOCK_FAS_INITIALIZER, NULL, NULL };
+
+static _Atomic uint64_t resumes_refused;
+
+uint64_t coir__resumes_refused(void) { return load_relaxed(&resumes_refused); }
+
+static void slot_give(struct slot *slot)
+{
+    ck_spinlock_fas_lock(&pool.lock);
+    slot->next = pool.free;
+    pool.free = slot;
+    ck_spinlock_fas_unlock(&pool.lock);
+}
+
+static struct slot *slot_take(void)
+{
+    ck_spinlock_fas_lock(&pool.lock);
+    struct slot *slot = pool.free;
+    if (slot != NULL)
+        pool.free = slot->next;
+    ck_spinlock_fas_unlock(&pool.lock);
+    if (slot != NULL)
+        return slot;
+    struct slot_chunk *chunk = coir__chunk(sizeof *chunk, CACHE_LINE);
+    if (chunk == NULL)
+        return NULL;
+    for (int i = 0; i < SLOTS_PER_CHUNK; i++) {
+        atomic_init(&chunk->slots[i].word, 0);
+        chunk->slots[i].next = i > 1 ? &chunk->slots[i - 1] : NULL;
+    }
+    ck_spinlock_fas_lock(&pool.lock);
+    chunk->slots[1].next = pool.free;
+    pool.free = &chunk->slots[SLOTS_PER_CHUNK - 1];
+    chunk->next = pool.chunks;
+    pool.chunks = chunk;
+    ck_spinlock_fas_unlock(&pool.lock);
+    return &chunk->slots[0];
+}
+
+/* ----------------------------------------------------------------------------------------------------- the instruction */
+
+struct async {
+    struct coir_io node;                                /* its object is the coir_async_type */
+    void          *env;
+    struct slot   *slot;                                /* of a frame that waits */
+    size_t         op_at;                               /* where `op` stands in the node */
+};
+
+static struct async *async_of(const coir_io *node) { return (struct async *)(uintptr_t)node; }
+
+static enum prim_step async_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    (void)fiber;
+    (void)node;
+    (void)result;
+    return PRIM_WAIT;
+}
+
+static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct async *async = async_of(frame);
+    const coir_async_type *type = frame->object;
+    async->slot = slot_take();
+    if (async->slot == NULL) {
+        *result = coir__no_memory();
+        return PRIM_DONE;
+    }
+    async->slot->fiber = fiber;
+    uint64_t ticket = load_relaxed(&async->slot->word) + 1;
+    store_release(&async->slot->word, ticket);                                  /* [CALLBACK] */
+    counter_add(&coir__me.seat->callbacks_begun, 1);
+    type->start(async->env, (char *)frame + async->op_at, (coir_callback){ async->slot, ticket });
+    return PRIM_WAIT;
+}
+
+static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    (void)result;
+    counter_add(&coir__me.seat->callbacks_done, 1);
+    slot_give(async_of(frame)->slot);
+    async_of(frame)->slot = NULL;
+    return PRIM_DONE;
+}
+
+/* Of a fiber that will not go on, in a run that was stopped: whoever calls now is too late. */
+static void async_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    struct async *async = async_of(frame);
+    (void)fiber;
+    uint64_t ticket = load_relaxed(&async->slot->word);
+    if (ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1))
+        slot_give(async->slot);
+}
+
+static void async_drop(coir_io *node) { (void)node; }
+
+static const struct coir__prim async_prim = {
+    .name = "async", .awaits = "a callback", .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,
+    .woken = async_woken, .disarm = async_disarm, .drop = async_drop,
+};
+
+static size_t rounded(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP; }
+
+static coir_io *async_node(const char *function, const coir_async_type *type, struct env_given given)
+{
+    if (type == NULL || type->start == NULL)
+        return coir__bad_argument(function, "type, or its start, is NULL");
+    if (type->op_size > CAPTURE_MAX)
+        return coir__bad_argument(function, "op_size is more than 64 KiB");
+    const char *bad = coir__callback_bad((any_fn *)type->start, given);
+    if (bad != NULL)
+        return coir__bad_argument(function, bad);
+    size_t op_at = rounded(sizeof(struct async)), bytes_at = op_at + rounded(type->op_size);
+    coir_io *node = coir__prim_new_sized(&async_prim, bytes_at + given.bytes, (void *)(uintptr_t)type, 0);
+    if (node == NULL)
+        return NULL;
+    async_of(node)->op_at = op_at;
+    async_of(node)->env = (void *)(uintptr_t)given.env;
+    if (given.captured) {
+        async_of(node)->env = (char *)node + bytes_at;
+        if (given.bytes > 0)
+            memcpy(async_of(node)->env, given.env, given.bytes);
+    }
+    return node;
+}
+
+coir_io *coir_async(const coir_async_type *type, void *env) { return async_node("coir_async", type, lent(env)); }
+coir_io *coir_async_copy(const coir_async_type *type, const void *bytes, size_t size)
+{
+    return async_node("coir_async_copy", type, captured(bytes, size));
+}
+
+/* ------------------------------------------------------------------------------------------------------ foreign side */
+
+/* The fiber that waits on k, for the one caller who comes first. */
+static coir_fiber *callback_win(coir_callback k)
+{
+    struct slot *slot = k.slot;
+    uint64_t ticket = k.ticket;
+    if (slot == NULL || k.ticket % 2 == 0 || !cas_acq_rel(&slot->word, &ticket, ticket + 1))     /* [CALLBACK] */
+        return NULL;
+    return slot->fiber;
+}
+
+bool coir_resume(coir_callback k, coir_result result)
+{
+    coir_fiber *fiber = callback_win(k);
+    if (fiber == NULL) {
+        fetch_add_relaxed(&resumes_refused, (uint64_t)1);
+        coir_result_drop(&result);
+        return false;
+    }
+    coir_result checked = coir__checked(result);
+    bool woke = coir__wake(fiber, checked);
+    invariant(woke);
+    (void)woke;
+    return true;
+}
+
+void coir_callback_drop(coir_callback k)
+{
+    coir_fiber *fiber = callback_win(k);
+    if (fiber == NULL)
+        return;
+    char label[64];
+    (void)coir__wake(fiber, coir__panicf(DOMAIN_COIR, COIR_ABANDONED, "coir_async: the callback handle was dropped uncalled (fiber%s)",
+                                         coir__fiber_label(fiber, label, sizeof label)));
+}

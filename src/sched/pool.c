@@ -1,0 +1,762 @@
+/*
+ * pool.c - workers: find a fiber, run it, look once more, sleep
+ *
+ * Where a fiber waits for a worker:
+ *   deque     what a worker forked or woke, LIFO for itself, FIFO for thieves
+ *   yielded   what yielded, FIFO
+ *   backlog   what overflowed from either, FIFO
+ *   injected  what threads outside the run woke
+ * Every FAIRNESS turns a worker takes the oldest first, so that no stream of fresh forks starves the rest.
+ *
+ * Idle. A worker is busy (it runs or looks for fibers) or idle (in `parked`, counted in `idle`); who wakes it makes it busy, under the
+ * idle lock, so the sum never lies. While any worker is busy one idle worker stands watch: it naps, for longer and longer up to
+ * NAP_MAX, and looks whether others have more than they can do: deques, yielded, backlogs, expired timers. So a worker that pushes to its own
+ * deque wakes nobody, and yet nothing runnable waits for one worker while another is idle. A fresh single entry is left to its
+ * owner, who is about to take it, for one nap. When nobody is busy nobody watches: all park, each until its own earliest timer.
+ *
+ * [WATCH]  The accident: the watcher leaves its post since nobody is busy, a worker becomes busy and believes it watched. Both happen under
+ *   idle_lock: the worker became busy before, then the watcher sees it and stays; or after, then the worker sees `watched` false.
+ *
+ * The end. The last worker to become idle examines the run as a whole: over, silent, or waiting for something. As long as no worker has
+ * become busy since (`awakenings`), its judgement stands.
+ *
+ * [PIN]  Who wakes a fiber from outside pins the run before the push, when that fiber keeps the run alive, and unpins with a release as the last
+ *   thing that it does with the run; pool_run() acquires 0 before it returns.
+ */
+#include "sched/pool.h"
+
+#include "fiber/deadlock.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+enum {
+    FAIRNESS      = 61,                                 /* turns; a prime, so that it falls in step with nothing */
+    STEAL_MAX     = 32,
+    REFILL        = 256,                                /* fibers from the backlog to the deque at once */
+    NAP_MIN       = 20 * 1000,                          /* ns */
+    NAP_MAX       = 1000 * 1000,
+    SPIN          = 8 * 1000,
+    RINGS_PAUSE   = 1000 * 1000                         /* between two searches for rings, at least */
+};
+
+static struct pool *pool_of(struct coir__run *run) { return container_of(run, struct pool, run); }
+static struct worker *worker_of(struct coir__seat *seat) { return container_of(seat, struct worker, seat); }
+
+/* ------------------------------------------------------------------------------------------------------- the backlog */
+
+static void backlog_put(struct backlog *backlog, coir_fiber *first, coir_fiber *last, size_t count)
+{
+    last->next = NULL;
+    ck_spinlock_fas_lock(&backlog->lock);
+    *(backlog->first == NULL ? &backlog->first : &backlog->last->next) = first;
+    backlog->last = last;
+    store_relaxed(&backlog->count, load_relaxed(&backlog->count) + count);
+    ck_spinlock_fas_unlock(&backlog->lock);
+}
+
+/* Takes at most `most` from the front, as a chain. */
+static coir_fiber *backlog_take(struct backlog *backlog, size_t most)
+{
+    if (likely(load_relaxed(&backlog->count) == 0))
+        return NULL;
+    ck_spinlock_fas_lock(&backlog->lock);
+    coir_fiber *first = backlog->first, **link = &backlog->first;
+    size_t count = 0;
+    for (; count < most && *link != NULL; count++)
+        link = &(*link)->next;
+    backlog->first = *link;
+    if (count > 0)
+        *link = NULL;
+    if (backlog->first == NULL)
+        backlog->last = NULL;
+    store_relaxed(&backlog->count, load_relaxed(&backlog->count) - count);
+    ck_spinlock_fas_unlock(&backlog->lock);
+    return count == 0 ? NULL : first;
+}
+
+/* ------------------------------------------------------------------------------------------------------- waking others */
+
+static void parked_remove(struct pool *pool, struct worker *worker)
+{
+    *(worker->parked_prev == NULL ? &pool->parked : &worker->parked_prev->parked_next) = worker->parked_next;
+    if (worker->parked_next != NULL)
+        worker->parked_next->parked_prev = worker->parked_prev;
+    worker->parked = false;
+    if (worker->watching)
+        store_relaxed(&pool->watched, false);
+    worker->watching = false;
+    store_relaxed(&pool->idle, load_relaxed(&pool->idle) - 1);
+    pool->busy++;
+    pool->awakenings++;
+}
+
+static NOINLINE void pool_wake_one(struct pool *pool)
+{
+    ck_spinlock_fas_lock(&pool->idle_lock);
+    struct worker *worker = pool->parked;
+    if (worker != NULL)
+        parked_remove(pool, worker);
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    if (worker != NULL)
+        park_wake(&worker->parking);
+}
+
+/* After something became visible that the calling worker does not run at once. */
+static inline void pool_ensure_watch(struct pool *pool)
+{
+    if (unlikely(load_relaxed(&pool->idle) > 0 && !load_relaxed(&pool->watched)))
+        pool_wake_one(pool);
+}
+
+static void pool_stop(struct pool *pool, coir_result verdict)
+{
+    ck_spinlock_fas_lock(&pool->idle_lock);
+    if (!load_relaxed(&pool->stopped))
+        pool->verdict = verdict;
+    store_release(&pool->stopped, true);
+    struct worker *parked = pool->parked;
+    for (struct worker *worker = parked; worker != NULL; worker = worker->parked_next) {
+        worker->parked = false;
+        pool->busy++;
+    }
+    pool->parked = NULL;
+    store_relaxed(&pool->idle, 0);
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    for (struct worker *next, *worker = parked; worker != NULL; worker = next) {
+        next = worker->parked_next;
+        park_wake(&worker->parking);
+    }
+}
+
+/* From a thread that is no worker of the run. */
+static void pool_inject(struct pool *pool, coir_fiber *fiber)
+{
+    ck_stack_push_upmc(&pool->injected, &fiber->injected);                      /* K1 */
+    fence_full();                                                               /* [PARK] pairs with worker_rest() */
+    if (load_relaxed(&pool->idle) > 0)                                          /* K2 */
+        pool_wake_one(pool);
+}
+
+/* ------------------------------------------------------------------------------------------------- what fibers ask for */
+
+static inline void worker_push(struct worker *worker, coir_fiber *fiber)
+{
+    if (unlikely(!deque_push(&worker->deque, fiber)))
+        backlog_put(&worker->backlog, fiber, fiber, 1);
+    pool_ensure_watch(worker->pool);
+}
+
+static void drive_ready(struct coir__run *run, coir_fiber *fiber)
+{
+    if (likely(seat_is_of(run)))
+        worker_push(worker_of(coir__me.seat), fiber);
+    else
+        pool_inject(pool_of(run), fiber);
+}
+
+/* A list is pushed backwards, so that its first is the first to run; what the deque cannot hold waits behind. */
+static void drive_start(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count)
+{
+    struct worker *worker = worker_of(seat);
+    if (likely(count == 1)) {
+        worker_push(worker, first);
+        return;
+    }
+    coir_fiber *batch[REFILL];
+    size_t room = (size_t)deque_room(&worker->deque), n = count < room ? count : room;
+    n = n < REFILL ? n : REFILL;
+    coir_fiber *next = first;
+    for (size_t i = 0; i < n; i++) {
+        batch[i] = next;
+        next = next->next;
+    }
+    if (next != NULL)
+        backlog_put(&worker->backlog, next, last, count - n);
+    while (n-- > 0)
+        (void)deque_push(&worker->deque, batch[n]);
+    pool_ensure_watch(worker->pool);
+}
+
+static int64_t drive_now(struct coir__run *run, enum clock_kind clock)
+{
+    (void)run;
+    return clock == CLOCK_OF_RUN ? clock_monotonic() : clock_epoch();
+}
+
+static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum clock_kind clock)
+{
+    struct worker *worker = worker_of(seat);
+    return clock == CLOCK_OF_RUN ? timers_arm(&worker->timers, timer) : epoch_arm(&worker->pool->epoch, timer);
+}
+
+static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&pool_of(run)->pins, 1u); }
+static void drive_unpin(struct coir__run *run) { fetch_sub_release(&pool_of(run)->pins, 1u); }           /* [PIN] */
+
+static const struct driver pool_driver = {
+    .ready = drive_ready, .start = drive_start, .now = drive_now, .timer_arm = drive_timer_arm, .timer_disarm = timers_disarm,
+    .pin = drive_pin, .unpin = drive_unpin,
+};
+
+/* -------------------------------------------------------------------------------------------------------- finding work */
+
+/* Pushes a chain so that its first is run first. Its length is at most REFILL, and the deque is nearly empty. */
+static coir_fiber *worker_adopt(struct worker *worker, coir_fiber *chain)
+{
+    coir_fiber *fiber = chain, *rest = chain->next, *batch[REFILL];
+    size_t n = 0;
+    for (coir_fiber *next; rest != NULL; rest = next) {
+        next = rest->next;
+        batch[n++] = rest;
+    }
+    while (n-- > 0)
+        worker_push(worker, batch[n]);
+    return fiber;
+}
+
+/* The stack gives the newest first; what was injected first is to run first. */
+static coir_fiber *worker_take_injected(struct worker *worker)
+{
+    if (likely(CK_STACK_ISEMPTY(&worker->pool->injected)))
+        return NULL;
+    ck_stack_entry_t *entry = ck_stack_batch_pop_upmc(&worker->pool->injected);
+    coir_fiber *oldest = NULL;
+    while (entry != NULL) {
+        coir_fiber *fiber = container_of(entry, coir_fiber, injected);
+        entry = CK_STACK_NEXT(entry);
+        if (oldest != NULL)
+            worker_push(worker, oldest);
+        oldest = fiber;
+    }
+    return oldest;
+}
+
+static coir_fiber *worker_take_yielded(struct worker *from)
+{
+    void *fiber = NULL;
+    return ck_ring_dequeue_spmc(&from->yielded, from->yielded_slots, &fiber) ? fiber : NULL;
+}
+
+static coir_fiber *worker_take_backlog(struct worker *worker)
+{
+    coir_fiber *chain = backlog_take(&worker->backlog, REFILL);
+    return chain == NULL ? NULL : worker_adopt(worker, chain);
+}
+
+static coir_fiber *worker_take_oldest(struct worker *worker)
+{
+    coir_fiber *fiber = worker_take_injected(worker);
+    if (fiber == NULL)
+        fiber = worker_take_yielded(worker);
+    if (fiber == NULL)
+        fiber = worker_take_backlog(worker);
+    return fiber != NULL ? fiber : deque_steal(&worker->deque);
+}
+
+static bool worker_has_more(struct worker *worker)
+{
+    return deque_size(&worker->deque) > 0 || ck_ring_size(&worker->yielded) > 0 || load_relaxed(&worker->backlog.count) > 0 ||
+           !CK_STACK_ISEMPTY(&worker->pool->injected);
+}
+
+/* To the back of the queue, unless it is alone. */
+static coir_fiber *worker_put_spent(struct worker *worker)
+{
+    coir_fiber *fiber = worker->spent;
+    worker->spent = NULL;
+    if (!worker_has_more(worker))
+        return fiber;
+    if (!ck_ring_enqueue_spmc(&worker->yielded, worker->yielded_slots, fiber))
+        backlog_put(&worker->backlog, fiber, fiber, 1);
+    pool_ensure_watch(worker->pool);
+    return NULL;
+}
+
+static inline void worker_fire_timers(struct worker *worker)
+{
+    if (timers_earliest(&worker->timers) == INT64_MAX)
+        return;
+    int64_t now = clock_monotonic();
+    if (timers_earliest(&worker->timers) <= now)
+        timers_fire(&worker->timers, now);
+    else
+        pool_ensure_watch(worker->pool);                /* should this turn take long, somebody else fires them */
+}
+
+static coir_fiber *worker_take_own(struct worker *worker)
+{
+    worker_fire_timers(worker);
+    if (worker->spent != NULL) {
+        coir_fiber *alone = worker_put_spent(worker);
+        if (alone != NULL)
+            return alone;
+    }
+    coir_fiber *fiber = NULL;
+    if (unlikely(++worker->turns % FAIRNESS == 0))
+        fiber = worker_take_oldest(worker);
+    if (fiber == NULL)
+        fiber = deque_pop(&worker->deque);
+    if (fiber == NULL)
+        fiber = worker_take_yielded(worker);
+    if (fiber == NULL)
+        fiber = worker_take_backlog(worker);
+    return fiber != NULL ? fiber : worker_take_injected(worker);
+}
+
+/* Up to half of what a deque holds; a single entry only if it has been there for a nap. */
+static coir_fiber *worker_steal_deque(struct worker *thief, struct worker *victim)
+{
+    int64_t size = deque_size(&victim->deque);
+    if (size == 0 || (size == 1 && load_relaxed(&victim->deque.top) != thief->seen_top[victim->index]))
+        return NULL;
+    coir_fiber *fiber = deque_steal(&victim->deque);
+    for (int64_t more = size / 2 - 1 < STEAL_MAX ? size / 2 - 1 : STEAL_MAX; fiber != NULL && more > 0; more--) {
+        coir_fiber *further = deque_steal(&victim->deque);
+        if (further == NULL)
+            break;
+        worker_push(thief, further);
+    }
+    return fiber;
+}
+
+static coir_fiber *worker_steal_from(struct worker *thief, struct worker *victim)
+{
+    coir_fiber *fiber = worker_steal_deque(thief, victim);
+    if (fiber == NULL && ck_ring_size(&victim->yielded) > 0)
+        fiber = worker_take_yielded(victim);
+    if (fiber == NULL) {
+        coir_fiber *chain = backlog_take(&victim->backlog, STEAL_MAX);
+        fiber = chain == NULL ? NULL : worker_adopt(thief, chain);
+    }
+    return fiber;
+}
+
+static coir_fiber *worker_steal(struct worker *thief)
+{
+    struct pool *pool = thief->pool;
+    unsigned start = random_below(&thief->random, pool->count);
+    for (unsigned i = 0; i < pool->count; i++) {
+        struct worker *victim = pool->workers[(start + i) % pool->count];
+        coir_fiber *fiber = victim == thief ? NULL : worker_steal_from(thief, victim);
+        if (fiber != NULL)
+            return fiber;
+    }
+    int64_t now = clock_monotonic();
+    for (unsigned i = 0; i < pool->count; i++)
+        if (timers_earliest(&pool->workers[i]->timers) <= now && timers_fire(&pool->workers[i]->timers, now) > 0)
+            return deque_pop(&thief->deque);
+    return NULL;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- idle */
+
+/* What an idle worker sees of the others without touching it. In passing it notes which single entries are there. */
+static bool worker_sees_work(struct worker *worker, bool watching)
+{
+    struct pool *pool = worker->pool;
+    bool any = !CK_STACK_ISEMPTY(&pool->injected);
+    if (!watching)
+        return any || load_relaxed(&pool->stopped);
+    int64_t now = clock_monotonic();
+    for (unsigned i = 0; i < pool->count; i++) {
+        struct worker *other = pool->workers[i];
+        int64_t size = deque_size(&other->deque), top = load_relaxed(&other->deque.top);
+        any = any || size > 1 || (size == 1 && worker->seen_top[i] == top) || ck_ring_size(&other->yielded) > 0 ||
+              load_relaxed(&other->backlog.count) > 0 || timers_earliest(&other->timers) <= now;
+        worker->seen_top[i] = size > 0 ? top : -1;
+    }
+    return any || load_relaxed(&pool->stopped);
+}
+
+/* A while of looking on before parking: a wake-up by futex costs ten times as much. One worker at a time does so. */
+static bool worker_spin(struct worker *worker)
+{
+    struct pool *pool = worker->pool;
+    uint32_t nobody = 0;
+    if (!cas_relaxed(&pool->spinning, &nobody, 1))
+        return false;
+    int64_t end = clock_monotonic() + SPIN;
+    bool found = false;
+    do {
+        for (int i = 0; i < 32 && !found; i++) {
+            cpu_pause();
+            found = !CK_STACK_ISEMPTY(&pool->injected) || load_relaxed(&pool->stopped);
+        }
+    } while (!found && clock_monotonic() < end);
+    store_relaxed(&pool->spinning, 0);
+    return found;
+}
+
+static uint64_t pool_sum(struct pool *pool, size_t counter)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < pool->count; i++)
+        sum += load_relaxed((_Atomic uint64_t *)(void *)((char *)&pool->workers[i]->seat + counter));
+    return sum;
+}
+#define POOL_SUM(pool, counter) pool_sum((pool), offsetof(struct coir__seat, counter))
+
+/* Whether something may still come to a run in which nothing is runnable. */
+static bool pool_expects(struct pool *pool)
+{
+    bool expects = load_relaxed(&pool->run.waits_outside) || epoch_expects(&pool->epoch) ||
+                   POOL_SUM(pool, callbacks_begun) != POOL_SUM(pool, callbacks_done);
+    for (unsigned i = 0; i < pool->count; i++)
+        expects = expects || timers_earliest(&pool->workers[i]->timers) != INT64_MAX;
+    return expects;
+}
+
+static bool pool_rings_due(struct pool *pool, int64_t now)
+{
+    return POOL_SUM(pool, edges_begun) != load_relaxed(&pool->edges_judged) && now >= load_relaxed(&pool->rings_due);
+}
+
+/* Looks for rings, if waits have begun since the last time; by one worker at a time, and not all the time. True: there is work now, or
+ * the run is over. */
+static bool pool_judge_rings(struct pool *pool, bool at_once)
+{
+    uint64_t edges = POOL_SUM(pool, edges_begun);
+    int64_t begun = clock_monotonic();
+    uint32_t nobody = 0;
+    if (edges == load_relaxed(&pool->edges_judged) || (!at_once && begun < load_relaxed(&pool->rings_due)) ||
+        !cas_acq_rel(&pool->judging, &nobody, 1))
+        return false;
+    store_relaxed(&pool->edges_judged, edges);
+    coir_result report = coir_ok(coir_none());
+    bool stop = pool->run.options.on_deadlock == COIR_DEADLOCK_STOP;
+    bool found = coir__deadlock_rings(&pool->run, stop ? &report : NULL) > 0;
+    int64_t ended = clock_monotonic();
+    store_relaxed(&pool->rings_due, ended + RINGS_PAUSE + 50 * (ended - begun));
+    store_release(&pool->judging, 0);
+    if (found && stop)
+        pool_stop(pool, report);
+    return found;
+}
+
+enum judgement { RUN_GOES_ON, RUN_HAS_WORK, RUN_IS_OVER };           /* over: pool->stopped */
+
+/* By the one busy worker, with nothing runnable. */
+static enum judgement pool_examine(struct pool *pool)
+{
+    if (!CK_STACK_ISEMPTY(&pool->injected))
+        return RUN_HAS_WORK;
+    if (POOL_SUM(pool, forked) == POOL_SUM(pool, ended)) {
+        pool_stop(pool, coir_ok(coir_none()));
+        return RUN_IS_OVER;
+    }
+    bool expects = pool_expects(pool);
+    if (!CK_STACK_ISEMPTY(&pool->injected))             /* what was expected may just have come */
+        return RUN_HAS_WORK;
+    if (pool_judge_rings(pool, !expects))
+        return RUN_HAS_WORK;
+    if (expects)
+        return RUN_GOES_ON;
+    coir_result report = coir_ok(coir_none());
+    bool stop = pool->run.options.on_deadlock == COIR_DEADLOCK_STOP;
+    if (coir__deadlock_silence(&pool->run, stop ? &report : NULL) > 0) {
+        if (stop)
+            pool_stop(pool, report);
+        return RUN_HAS_WORK;
+    }
+    return RUN_GOES_ON;
+}
+
+/* Becomes idle; the last one to do so examines the run first. False: there is something to do, or the run is over. */
+static bool worker_become_idle(struct worker *worker)
+{
+    struct pool *pool = worker->pool;
+    for (;;) {
+        ck_spinlock_fas_lock(&pool->idle_lock);
+        uint64_t awakenings = pool->awakenings;
+        bool stopped = load_relaxed(&pool->stopped);
+        if (stopped || pool->busy > 1 || pool->judged == awakenings)
+            break;
+        ck_spinlock_fas_unlock(&pool->idle_lock);
+        if (pool_examine(pool) != RUN_GOES_ON)
+            return false;
+        ck_spinlock_fas_lock(&pool->idle_lock);
+        pool->judged = awakenings;
+        ck_spinlock_fas_unlock(&pool->idle_lock);
+    }
+    if (load_relaxed(&pool->stopped)) {
+        ck_spinlock_fas_unlock(&pool->idle_lock);
+        return false;
+    }
+    pool->busy--;
+    worker->parked = true;
+    worker->parked_prev = NULL;
+    worker->parked_next = pool->parked;
+    if (pool->parked != NULL)
+        pool->parked->parked_prev = worker;
+    pool->parked = worker;
+    store_relaxed(&pool->idle, load_relaxed(&pool->idle) + 1);                  /* S1 */
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    return true;
+}
+
+/* Leaves the idle ones by itself. False: somebody has taken it out already. */
+static bool worker_become_busy(struct worker *worker)
+{
+    struct pool *pool = worker->pool;
+    ck_spinlock_fas_lock(&pool->idle_lock);
+    bool parked = worker->parked, watched = worker->watching;
+    if (parked)
+        parked_remove(pool, worker);
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    if (parked && watched)
+        pool_ensure_watch(pool);                        /* the next one takes the post */
+    return parked;
+}
+
+/* Takes or leaves the watch, as it is needed: [WATCH]. */
+static bool worker_stands_watch(struct worker *worker)
+{
+    struct pool *pool = worker->pool;
+    ck_spinlock_fas_lock(&pool->idle_lock);
+    if (worker->parked && !worker->watching && pool->busy > 0 && !load_relaxed(&pool->watched)) {
+        worker->watching = true;
+        store_relaxed(&pool->watched, true);
+    } else if (worker->watching && pool->busy == 0) {
+        worker->watching = false;
+        store_relaxed(&pool->watched, false);
+    }
+    bool watching = worker->watching;
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    return watching;
+}
+
+static int64_t sooner_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t worker_sleeps_until(struct worker *worker, bool watching, int64_t nap)
+{
+    struct pool *pool = worker->pool;
+    int64_t now = clock_monotonic(), due = timers_earliest(&worker->timers);
+    if (watching)
+        due = sooner_of(due, now + nap);
+    else if (POOL_SUM(pool, edges_begun) != load_relaxed(&pool->edges_judged))
+        due = sooner_of(due, load_relaxed(&pool->rings_due));
+    if (pool->run.options.idle_sleep.ns > 0)
+        due = sooner_of(due, ns_add(now, pool->run.options.idle_sleep.ns));
+    return due;
+}
+
+/* Sleeps until there may be something to do. */
+static void worker_rest(struct worker *worker)
+{
+    struct pool *pool = worker->pool;
+    if (worker_spin(worker))
+        return;
+    uint32_t ticket = park_ticket(&worker->parking);
+    if (!worker_become_idle(worker))
+        return;
+    fence_full();                                                               /* [PARK] pairs with pool_inject() */
+    for (int64_t nap = NAP_MIN; ; nap = nap * 2 < NAP_MAX ? nap * 2 : NAP_MAX) {
+        bool watching = worker_stands_watch(worker);
+        if (worker_sees_work(worker, watching))                                 /* S2 */
+            break;
+        park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
+        int64_t now = clock_monotonic();
+        if (park_ticket(&worker->parking) != ticket || timers_earliest(&worker->timers) <= now || pool_rings_due(pool, now))
+            break;
+    }
+    worker_become_busy(worker);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the loop */
+
+static coir_fiber *worker_find(struct worker *worker)
+{
+    for (;;) {
+        if (unlikely(load_acquire(&worker->pool->stopped)))
+            return NULL;
+        coir_fiber *fiber = worker_take_own(worker);
+        if (likely(fiber != NULL))
+            return fiber;
+        fiber = worker_steal(worker);
+        if (fiber != NULL)
+            return fiber;
+        if (!pool_judge_rings(worker->pool, false))
+            worker_rest(worker);
+    }
+}
+
+static void worker_loop(struct worker *worker)
+{
+    struct coir__seat *seat = &worker->seat, *outer = coir__me.seat;
+    coir__me.seat = seat;
+    for (coir_fiber *fiber; (fiber = worker_find(worker)) != NULL; ) {
+        switch (coir__interp(seat, fiber)) {
+        case STOP_ENDED:
+            coir__fiber_end(seat, fiber);
+            break;
+        case STOP_SPENT:
+            seat->fiber = NULL;
+            worker->spent = fiber;
+            break;
+        case STOP_PARKED:
+            break;
+        }
+    }
+    coir__me.seat = outer;
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    char name[16];
+    pthread_mutex_lock(&worker->pool->starting);
+    pthread_mutex_unlock(&worker->pool->starting);
+    snprintf(name, sizeof name, "coir %u", worker->index % 100000);
+    pthread_setname_np(pthread_self(), name);
+    (void)prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);      /* ns: sleepers are to be on time */
+    worker_loop(worker);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the pool */
+
+static struct worker *worker_new(struct pool *pool, unsigned index)
+{
+    struct worker *worker = coir__chunk(sizeof *worker, CACHE_LINE);
+    if (worker == NULL)
+        return NULL;
+    memset(worker, 0, sizeof *worker);
+    worker->seat.run = &pool->run;
+    worker->pool = pool;
+    worker->index = index;
+    worker->random.state = index;
+    worker->seen_top = coir__alloc(pool->count * sizeof *worker->seen_top);
+    if (worker->seen_top == NULL) {
+        coir__chunk_free(worker, sizeof *worker, CACHE_LINE);
+        return NULL;
+    }
+    for (unsigned i = 0; i < pool->count; i++)
+        worker->seen_top[i] = -1;
+    park_init(&worker->parking);
+    ck_ring_init(&worker->yielded, RING_SIZE);
+    ck_spinlock_fas_init(&worker->backlog.lock);
+    timers_init(&worker->timers);
+    return worker;
+}
+
+static void worker_drop(struct worker *worker, unsigned count)
+{
+    timers_done(&worker->timers);
+    coir__free(worker->seen_top, count * sizeof *worker->seen_top);
+    coir__chunk_free(worker, sizeof *worker, CACHE_LINE);
+}
+
+static void workers_drop(struct pool *pool, unsigned made)
+{
+    for (unsigned i = 0; i < made; i++)
+        worker_drop(pool->workers[i], pool->made);
+    coir__free(pool->workers, pool->made * sizeof *pool->workers);
+}
+
+static bool workers_make(struct pool *pool)
+{
+    pool->workers = coir__alloc(pool->made * sizeof *pool->workers);
+    if (pool->workers == NULL)
+        return false;
+    for (unsigned i = 0; i < pool->made; i++) {
+        pool->workers[i] = worker_new(pool, i);
+        if (pool->workers[i] == NULL) {
+            workers_drop(pool, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+struct pool *pool_new(const coir_options *options)
+{
+    struct pool *pool = coir__chunk(sizeof *pool, CACHE_LINE);
+    if (pool == NULL)
+        return NULL;
+    memset(pool, 0, sizeof *pool);
+    pool->count = pool->made = options->workers;
+    ck_stack_init(&pool->injected);
+    ck_spinlock_fas_init(&pool->idle_lock);
+    pthread_mutex_init(&pool->starting, NULL);
+    epoch_init(&pool->epoch);
+    pool->judged = UINT64_MAX;
+    pool->verdict = coir_ok(coir_none());
+    bool made = workers_make(pool);
+    if (made && coir__run_init(&pool->run, &pool_driver, options))
+        return pool;
+    if (made)
+        workers_drop(pool, pool->made);
+    epoch_done(&pool->epoch);
+    pthread_mutex_destroy(&pool->starting);
+    coir__chunk_free(pool, sizeof *pool, CACHE_LINE);
+    return NULL;
+}
+
+void pool_drop(struct pool *pool)
+{
+    epoch_done(&pool->epoch);
+    workers_drop(pool, pool->made);
+    pthread_mutex_destroy(&pool->starting);
+    coir__chunk_free(pool, sizeof *pool, CACHE_LINE);
+}
+
+/* Starts the others; with fewer, if there are no more threads to be had. They wait for `starting`, so that all see how many they are. */
+static void workers_start(struct pool *pool)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    if (pool->run.options.stack_size > 0)
+        (void)pthread_attr_setstacksize(&attributes, pool->run.options.stack_size);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);          /* signals are the program's */
+    pthread_mutex_lock(&pool->starting);
+    unsigned started = 1;
+    while (started < pool->made &&
+           pthread_create(&pool->workers[started]->thread, &attributes, worker_main, pool->workers[started]) == 0)
+        started++;
+    pool->count = pool->busy = started;
+    pthread_mutex_unlock(&pool->starting);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static bool discard(void *env, coir_fiber *fiber)
+{
+    (void)env;
+    coir__fiber_discard(fiber);
+    return true;
+}
+
+coir_result pool_run(struct pool *pool, coir_io *io)
+{
+    struct worker *first = pool->workers[0];
+    struct coir__seat *outer = coir__me.seat;
+    coir__me.seat = &first->seat;
+    coir_fiber *main_fiber = coir__fiber_new(&first->seat, io, false, NULL);
+    coir_result result = coir__no_memory();
+    workers_start(pool);
+    if (main_fiber == NULL) {
+        pool_stop(pool, coir_ok(coir_none()));
+    } else {
+        drive_start(&first->seat, main_fiber, main_fiber, 1);
+        worker_loop(first);
+    }
+    for (unsigned i = 1; i < pool->count; i++)
+        pthread_join(pool->workers[i]->thread, NULL);
+    while (load_acquire(&pool->pins) > 0)                                       /* [PIN] */
+        sched_yield();
+    coir__me.seat = &first->seat;
+    if (pool->verdict.tag != COIR_OK)
+        coir__run_each(&pool->run, discard, NULL);
+    if (main_fiber != NULL) {
+        result = pool->verdict.tag != COIR_OK ? pool->verdict : coir__fiber_result(main_fiber);
+        store_relaxed(&main_fiber->seen, 1);
+        coir_fiber_drop(main_fiber);
+    }
+    coir__run_done(&pool->run);
+    coir__me.seat = outer;
+    return result;
+}

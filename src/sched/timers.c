@@ -1,0 +1,153 @@
+/*
+ * timers.c - a heap of four children a node: fewer levels, and the children of one share a cache line or two
+ *
+ * Invariants, under `lock`:
+ *   1. heap[i] is not later than its children 4 i + 1 ... 4 i + 4.
+ *   2. heap[i].timer->index == i and ->home is this; a timer that is in no heap has no home.
+ *   3. earliest is heap[0].due, or INT64_MAX.
+ *
+ * A timer in the heap belongs to a wait that is going on: its fiber disarms it, under the lock, before it leaves that wait. So what is
+ * read of the fiber under the lock, the generation, is of that wait, also when the claim itself comes after the lock.
+ */
+#include "sched/timers.h"
+
+#include <string.h>
+
+enum { CHILDREN = 4, ROOM_MIN = 16, FIRE_AT_ONCE = 64 };
+
+void timers_init(struct timers *timers)
+{
+    memset(timers, 0, sizeof *timers);
+    ck_spinlock_fas_init(&timers->lock);
+    atomic_init(&timers->earliest, INT64_MAX);
+}
+
+void timers_done(struct timers *timers)
+{
+    if (timers->heap != NULL)
+        coir__free(timers->heap, timers->room * sizeof *timers->heap);
+}
+
+static inline bool sooner(const struct timer_entry *a, const struct timer_entry *b)
+{
+    return a->due < b->due || (a->due == b->due && a->serial < b->serial);
+}
+
+static inline void place(struct timers *timers, size_t index, struct timer_entry entry)
+{
+    timers->heap[index] = entry;
+    entry.timer->index = index;
+}
+
+static void sift_up(struct timers *timers, size_t index, struct timer_entry entry)
+{
+    while (index > 0) {
+        size_t parent = (index - 1) / CHILDREN;
+        if (!sooner(&entry, &timers->heap[parent]))
+            break;
+        place(timers, index, timers->heap[parent]);
+        index = parent;
+    }
+    place(timers, index, entry);
+}
+
+static void sift_down(struct timers *timers, size_t index, struct timer_entry entry)
+{
+    for (;;) {
+        size_t first = index * CHILDREN + 1, best = first;
+        if (first >= timers->count)
+            break;
+        size_t end = first + CHILDREN < timers->count ? first + CHILDREN : timers->count;
+        for (size_t child = first + 1; child < end; child++)
+            if (sooner(&timers->heap[child], &timers->heap[best]))
+                best = child;
+        if (!sooner(&timers->heap[best], &entry))
+            break;
+        place(timers, index, timers->heap[best]);
+        index = best;
+    }
+    place(timers, index, entry);
+}
+
+static void note_earliest(struct timers *timers)
+{
+    store_release(&timers->earliest, timers->count == 0 ? INT64_MAX : timers->heap[0].due);     /* [EPOCH] */
+}
+
+static void take_out(struct timers *timers, size_t index)
+{
+    store_release(&timers->heap[index].timer->home, NULL);     /* [TIMER-OUT] the last that we do with it */
+    struct timer_entry last = timers->heap[--timers->count];
+    if (index < timers->count) {
+        if (index > 0 && sooner(&last, &timers->heap[(index - 1) / CHILDREN]))
+            sift_up(timers, index, last);
+        else
+            sift_down(timers, index, last);
+    }
+    note_earliest(timers);
+}
+
+static bool make_room(struct timers *timers)
+{
+    if (timers->count < timers->room)
+        return true;
+    size_t room = timers->room == 0 ? ROOM_MIN : timers->room * 2;
+    struct timer_entry *heap = coir__alloc(room * sizeof *heap);
+    if (heap == NULL)
+        return false;
+    if (timers->heap != NULL) {
+        memcpy(heap, timers->heap, timers->count * sizeof *heap);
+        coir__free(timers->heap, timers->room * sizeof *heap);
+    }
+    timers->heap = heap;
+    timers->room = room;
+    return true;
+}
+
+bool timers_arm(struct timers *timers, struct timer *timer)
+{
+    ck_spinlock_fas_lock(&timers->lock);
+    bool armed = make_room(timers);
+    if (armed) {
+        store_relaxed(&timer->home, timers);            /* relaxed, all of them: the lock orders it */
+        timer->serial = timers->serial++;
+        sift_up(timers, timers->count++, (struct timer_entry){ timer->due, timer->serial, timer });
+        note_earliest(timers);
+    }
+    ck_spinlock_fas_unlock(&timers->lock);
+    return armed;
+}
+
+void timers_disarm(struct timer *timer)
+{
+    struct timers *timers = load_acquire(&timer->home);        /* [TIMER-OUT] */
+    if (timers == NULL)
+        return;
+    ck_spinlock_fas_lock(&timers->lock);
+    if (load_relaxed(&timer->home) != NULL)
+        take_out(timers, timer->index);
+    ck_spinlock_fas_unlock(&timers->lock);
+}
+
+size_t timers_fire(struct timers *timers, int64_t now)
+{
+    size_t fired = 0;
+    while (timers_earliest(timers) <= now) {
+        struct { coir_fiber *fiber; uint64_t generation; enum claimer by; } due[FIRE_AT_ONCE];
+        size_t count = 0;
+        ck_spinlock_fas_lock(&timers->lock);
+        while (count < FIRE_AT_ONCE && timers->count > 0 && timers->heap[0].due <= now) {
+            struct timer *timer = timers->heap[0].timer;
+            due[count].fiber = timer->fiber;
+            due[count].generation = wait_generation(&timer->fiber->wait);
+            due[count].by = timer->by;
+            count++;
+            take_out(timers, 0);
+        }
+        ck_spinlock_fas_unlock(&timers->lock);
+        /* The last to be pushed is the first to run: so the earliest comes last. */
+        for (size_t i = count; i-- > 0; )
+            fired += coir__claim(due[i].fiber, due[i].generation, due[i].by, coir_ok(coir_none()));
+    }
+    return fired;
+}

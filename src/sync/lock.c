@@ -1,0 +1,243 @@
+/*
+ * lock.c - a reentrant lock, handed from its holder to the first who waits
+ *
+ * Invariants, under `guard`:
+ *   1. Who waits, waits because somebody holds it: a free lock has no waiters.
+ *   2. A release gives it to the first waiter whose wait can be claimed; nobody can come between.
+ *   3. `held` is in the holder's list of what it holds, as long as there is one.
+ */
+#include "sync/queue.h"
+
+#include <coir/sync.h>
+
+#include <inttypes.h>
+
+struct coir_lock {
+    _Atomic uint32_t  refs;
+    ck_spinlock_fas_t guard;
+    coir_fiber       *holder;                           /* L under guard */
+    _Atomic uint64_t  holder_id;                        /* A, written under guard: for the search for deadlocks; 0: free */
+    uint64_t          count;                            /* L: how often the holder has it */
+    struct queue      waiters;                          /* L */
+    struct held       held;                             /* of the holder */
+};
+
+/* ------------------------------------------------------------------------------------------------------------- handle */
+
+static void lock_abandon(struct held *held);
+
+coir_lock *coir_lock_new(void)
+{
+    coir_lock *lock = coir__alloc(sizeof *lock);
+    if (lock == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    atomic_init(&lock->refs, 1);
+    ck_spinlock_fas_init(&lock->guard);
+    lock->holder = NULL;
+    atomic_init(&lock->holder_id, 0);
+    lock->count = 0;
+    lock->waiters = (struct queue){ NULL, NULL };
+    lock->held = (struct held){ NULL, NULL, lock_abandon };
+    return lock;
+}
+
+coir_lock *coir_lock_ref(coir_lock *lock)
+{
+    if (lock != NULL)
+        fetch_add_relaxed(&lock->refs, 1u);
+    return lock;
+}
+
+void coir_lock_drop(coir_lock *lock)
+{
+    if (lock != NULL && fetch_sub_acq_rel(&lock->refs, 1u) == 1)
+        coir__free(lock, sizeof *lock);
+}
+
+/* -------------------------------------------------------------------------------------------------------- under guard */
+
+static void lock_own(coir_lock *lock, coir_fiber *fiber)
+{
+    lock->holder = fiber;
+    lock->count = 1;
+    store_relaxed(&lock->holder_id, fiber->id);         /* relaxed: who reads it checks afterwards that nobody has moved */
+    coir__held_add(fiber, &lock->held);
+    coir_lock_ref(lock);                                /* held: it must not die before it is released */
+}
+
+/* The holder has let go. Gives the fiber that has it now, and how its wait was claimed. */
+static coir_fiber *lock_pass_on(coir_lock *lock, enum claim *claim)
+{
+    lock->holder = NULL;
+    store_relaxed(&lock->holder_id, (uint64_t)0);
+    while (!queue_is_empty(&lock->waiters)) {
+        coir_fiber *fiber;
+        *claim = queue_claim(&lock->waiters, &fiber);
+        if (*claim == CLAIM_LOST)
+            continue;
+        lock_own(lock, fiber);
+        return fiber;
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ acquire */
+
+enum taking { TAKEN, REFUSED, BUSY };
+
+static enum taking lock_take(coir_lock *lock, coir_fiber *fiber)
+{
+    if (lock->holder == NULL) {
+        lock_own(lock, fiber);
+        return TAKEN;
+    }
+    if (lock->holder == fiber) {
+        lock->count++;
+        return TAKEN;
+    }
+    return run_of(lock->holder) == run_of(fiber) ? BUSY : REFUSED;
+}
+
+static coir_result lock_result(enum taking taking)
+{
+    return taking == TAKEN ? coir_ok(coir_none()) : refused("coir_lock_acquire");
+}
+
+static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_lock *lock = node->object;
+    ck_spinlock_fas_lock(&lock->guard);
+    enum taking taking = lock_take(lock, fiber);
+    ck_spinlock_fas_unlock(&lock->guard);
+    if (taking == BUSY)
+        return PRIM_WAIT;
+    *result = lock_result(taking);
+    return PRIM_DONE;
+}
+
+static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_lock *lock = frame->object;
+    counter_add(&coir__me.seat->edges_begun, 1);
+    ck_spinlock_fas_lock(&lock->guard);
+    enum taking taking = lock_take(lock, fiber);
+    if (taking == BUSY)
+        queue_push(&lock->waiters, &frame->prim_own.waiter, fiber);
+    ck_spinlock_fas_unlock(&lock->guard);
+    if (taking == BUSY)
+        return PRIM_WAIT;
+    *result = lock_result(taking);
+    return PRIM_DONE;
+}
+
+static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    coir_lock *lock = frame->object;
+    (void)fiber;
+    ck_spinlock_fas_lock(&lock->guard);
+    queue_remove(&lock->waiters, &frame->prim_own.waiter);
+    ck_spinlock_fas_unlock(&lock->guard);
+}
+
+static void node_drop(coir_io *node) { coir_lock_drop(node->object); }
+
+static struct waits_for acquire_waits_for(const coir_io *frame)
+{
+    const coir_lock *lock = frame->object;
+    return (struct waits_for){ load_relaxed(&lock->holder_id), false };
+}
+
+static const struct coir__prim acquire_prim = {
+    .name = "lock_acquire", .awaits = "a lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
+    .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for,
+};
+
+static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_lock *lock = node->object;
+    ck_spinlock_fas_lock(&lock->guard);
+    enum taking taking = lock_take(lock, fiber);
+    ck_spinlock_fas_unlock(&lock->guard);
+    *result = taking == REFUSED ? refused("coir_lock_try") : coir_ok(coir_bool(taking == TAKEN));
+    return PRIM_DONE;
+}
+
+static const struct coir__prim try_prim = {
+    .name = "lock_try", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = try_attempt, .drop = node_drop,
+};
+
+/* ------------------------------------------------------------------------------------------------------------ release */
+
+static coir_result not_held(const coir_fiber *fiber, uint64_t holder)
+{
+    char label[64];
+    coir__fiber_label(fiber, label, sizeof label);
+    if (holder == 0)
+        return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_lock_release: fiber%s releases a lock that nobody holds", label);
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_lock_release: fiber%s releases a lock that fiber %" PRIu64 " holds", label, holder);
+}
+
+static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_lock *lock = node->object;
+    coir_fiber *next = NULL;
+    enum claim claim = CLAIM_LOST;
+    ck_spinlock_fas_lock(&lock->guard);
+    if (lock->holder != fiber) {
+        uint64_t holder = load_relaxed(&lock->holder_id);
+        ck_spinlock_fas_unlock(&lock->guard);
+        *result = not_held(fiber, holder);
+        return PRIM_DONE;
+    }
+    bool last = --lock->count == 0;
+    if (last) {
+        coir__held_remove(fiber, &lock->held);
+        next = lock_pass_on(lock, &claim);
+    }
+    ck_spinlock_fas_unlock(&lock->guard);
+    if (next != NULL)
+        coir__deliver(next, claim, coir_ok(coir_none()));
+    if (last)
+        coir_lock_drop(lock);
+    *result = coir_ok(coir_none());
+    return PRIM_DONE;
+}
+
+static const struct coir__prim release_prim = {
+    .name = "lock_release", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = release_attempt, .drop = node_drop,
+};
+
+/* The holder has ended with it. */
+static void lock_abandon(struct held *held)
+{
+    coir_lock *lock = container_of(held, coir_lock, held);
+    enum claim claim = CLAIM_LOST;
+    ck_spinlock_fas_lock(&lock->guard);
+    lock->count = 0;
+    coir_fiber *next = lock_pass_on(lock, &claim);
+    ck_spinlock_fas_unlock(&lock->guard);
+    if (next != NULL)
+        coir__deliver(next, claim, coir_ok(coir_none()));
+    coir_lock_drop(lock);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- ios */
+
+static coir_io *lock_io(const struct coir__prim *prim, coir_lock *lock)
+{
+    coir_io *node = lock == NULL ? NULL : coir__prim_new(prim, lock, 0);
+    if (node != NULL)
+        coir_lock_ref(lock);
+    return node;
+}
+
+coir_io *coir_lock_acquire(coir_lock *lock) { return lock_io(&acquire_prim, lock); }
+coir_io *coir_lock_try(coir_lock *lock)     { return lock_io(&try_prim, lock); }
+coir_io *coir_lock_release(coir_lock *lock) { return lock_io(&release_prim, lock); }
+
+coir_io *coir_with_lock(coir_lock *lock, coir_io *io)
+{
+    return coir_then(coir_lock_acquire(lock), coir_finally(io, coir_lock_release(lock)));
+}

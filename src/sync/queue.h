@@ -1,0 +1,76 @@
+/*
+ * queue.h - the waiters of an object, in order of arrival
+ *
+ * Intrusive: a waiter stands in the frame of the fiber that waits, so waiting allocates nothing and leaving is O(1). All under the
+ * object's lock. A waiter that has been taken out has no fiber: its own disarm() then knows that there is nothing to take out.
+ */
+#ifndef SYNC_QUEUE_H
+#define SYNC_QUEUE_H
+
+#include "fiber/driver.h"
+
+struct queue { struct waiter *first, *last; };
+
+static inline bool queue_is_empty(const struct queue *queue) { return queue->first == NULL; }
+
+static inline void queue_push(struct queue *queue, struct waiter *waiter, coir_fiber *fiber)
+{
+    waiter->fiber = fiber;
+    waiter->next = NULL;
+    waiter->prev = queue->last;
+    *(queue->last == NULL ? &queue->first : &queue->last->next) = waiter;
+    queue->last = waiter;
+}
+
+/* queue_remove: false: it was taken out before. */
+static inline bool queue_remove(struct queue *queue, struct waiter *waiter)
+{
+    if (waiter->fiber == NULL)
+        return false;
+    *(waiter->prev == NULL ? &queue->first : &waiter->prev->next) = waiter->next;
+    *(waiter->next == NULL ? &queue->last : &waiter->next->prev) = waiter->prev;
+    waiter->fiber = NULL;
+    return true;
+}
+
+static inline coir_io *frame_of_waiter(struct waiter *waiter) { return container_of(waiter, coir_io, prim_own.waiter); }
+
+/* queue_claim: takes out the first waiter and claims its wait. CLAIM_LOST: somebody else has ended it. */
+static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)
+{
+    struct waiter *waiter = queue->first;
+    *fiber = waiter->fiber;
+    queue_remove(queue, waiter);
+    return wait_claim(&(*fiber)->wait, wait_generation(&(*fiber)->wait));
+}
+
+/* Those whose claim was won under the object's lock, until it is free again. */
+struct claimed { coir_fiber *first, **last; };
+
+static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)
+{
+    /* An early claim is given at once: it touches no queue, and the worker that it is for may be spinning on us next. */
+    fiber->result = coir_ok(coir_none());
+    fiber->claimed_by = CLAIMED_BY_WAKER;
+    if (claim == CLAIM_EARLY && !wait_give(&fiber->wait))
+        return;
+    fiber->next = NULL;
+    *claimed->last = fiber;
+    claimed->last = &fiber->next;
+}
+
+static inline void claimed_make_ready(struct claimed *claimed)
+{
+    for (coir_fiber *next, *fiber = claimed->first; fiber != NULL; fiber = next) {
+        next = fiber->next;
+        coir__make_ready(fiber);
+    }
+}
+
+/* The error of a fiber whose run is not the one that uses the object. */
+static inline coir_result refused(const char *function)
+{
+    return coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "%s: another run's fibers use it", function));
+}
+
+#endif

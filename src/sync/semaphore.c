@@ -1,0 +1,258 @@
+/*
+ * semaphore.c - a counting semaphore, fair and bounded
+ *
+ * Invariants, under `guard`:
+ *   1. 0 <= available <= max.
+ *   2. Who waits, waits because the first in the queue asks for more than is available: nobody overtakes.
+ *   3. What a release makes possible it grants before it lets go of the guard.
+ */
+#include "sync/queue.h"
+
+#include <coir/sync.h>
+
+#include <inttypes.h>
+
+struct coir_semaphore {
+    _Atomic uint32_t  refs;
+    ck_spinlock_fas_t guard;
+    int64_t           max;                              /* I */
+    _Atomic int64_t   available;                        /* A, written under guard */
+    struct queue      waiters;                          /* L */
+    struct run_token *user;                             /* L: of the run whose fibers use it; NULL at first */
+};
+
+/* ------------------------------------------------------------------------------------------------------------- handle */
+
+coir_semaphore *coir_semaphore_new_bounded(int64_t permits, int64_t max)
+{
+    coir_semaphore *semaphore = permits < 0 || max < permits ? NULL : coir__alloc(sizeof *semaphore);
+    if (semaphore == NULL) {
+        errno = permits < 0 || max < permits ? EINVAL : ENOMEM;
+        return NULL;
+    }
+    atomic_init(&semaphore->refs, 1);
+    ck_spinlock_fas_init(&semaphore->guard);
+    semaphore->max = max;
+    atomic_init(&semaphore->available, permits);
+    semaphore->waiters = (struct queue){ NULL, NULL };
+    semaphore->user = NULL;
+    return semaphore;
+}
+
+coir_semaphore *coir_semaphore_new(int64_t permits) { return coir_semaphore_new_bounded(permits, permits); }
+
+coir_semaphore *coir_semaphore_ref(coir_semaphore *semaphore)
+{
+    if (semaphore != NULL)
+        fetch_add_relaxed(&semaphore->refs, 1u);
+    return semaphore;
+}
+
+void coir_semaphore_drop(coir_semaphore *semaphore)
+{
+    if (semaphore == NULL || fetch_sub_acq_rel(&semaphore->refs, 1u) != 1)
+        return;
+    coir__run_token_drop(semaphore->user);
+    coir__free(semaphore, sizeof *semaphore);
+}
+
+int64_t coir_semaphore_available(const coir_semaphore *semaphore)
+{
+    return semaphore == NULL ? 0 : load_relaxed(&((coir_semaphore *)(uintptr_t)semaphore)->available);
+}
+
+/* -------------------------------------------------------------------------------------------------------- under guard */
+
+/* Whether the fiber's run may use it: it does already, or nobody does. */
+static bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
+{
+    if (likely(semaphore->user == user))
+        return true;
+    bool unused = queue_is_empty(&semaphore->waiters) && load_relaxed(&semaphore->available) == semaphore->max;
+    if (semaphore->user != NULL && !unused && !load_acquire(&semaphore->user->ended))
+        return false;
+    coir__run_token_drop(semaphore->user);
+    semaphore->user = coir__run_token_ref(user);
+    return true;
+}
+
+/* To the first in the queue, as long as there is enough for it. */
+static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)
+{
+    int64_t available = load_relaxed(&semaphore->available);
+    while (!queue_is_empty(&semaphore->waiters)) {
+        int64_t wanted = frame_of_waiter(semaphore->waiters.first)->prim_own.number;
+        if (wanted > available)
+            break;
+        coir_fiber *fiber;
+        enum claim claim = queue_claim(&semaphore->waiters, &fiber);
+        if (claim == CLAIM_LOST)
+            continue;
+        available -= wanted;
+        claimed_add(claimed, fiber, claim);
+    }
+    store_relaxed(&semaphore->available, available);
+}
+
+enum taking { TAKEN, REFUSED, BUSY };
+
+static enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, int64_t permits)
+{
+    if (unlikely(!semaphore_serves(semaphore, run_of(fiber)->token)))
+        return REFUSED;
+    int64_t available = load_relaxed(&semaphore->available);
+    if (!queue_is_empty(&semaphore->waiters) || permits > available)
+        return permits == 0 ? TAKEN : BUSY;
+    store_relaxed(&semaphore->available, available - permits);
+    return TAKEN;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ acquire */
+
+static coir_result too_many(const coir_fiber *fiber, const char *function, int64_t permits, int64_t max)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "%s: fiber%s asks for %" PRId64 " permits of a semaphore that has %" PRId64, function,
+                        coir__fiber_label(fiber, label, sizeof label), permits, max);
+}
+
+static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_semaphore *semaphore = node->object;
+    int64_t permits = node->prim_own.number;
+    if (unlikely(permits > semaphore->max)) {
+        *result = too_many(fiber, "coir_acquire", permits, semaphore->max);
+        return PRIM_DONE;
+    }
+    ck_spinlock_fas_lock(&semaphore->guard);
+    enum taking taking = semaphore_take(semaphore, fiber, permits);
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    if (taking == BUSY)
+        return PRIM_WAIT;
+    *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
+    return PRIM_DONE;
+}
+
+static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_semaphore *semaphore = frame->object;
+    ck_spinlock_fas_lock(&semaphore->guard);
+    enum taking taking = semaphore_take(semaphore, fiber, frame->prim_own.number);
+    if (taking == BUSY)
+        queue_push(&semaphore->waiters, &frame->prim_own.waiter, fiber);
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    if (taking == BUSY)
+        return PRIM_WAIT;
+    *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
+    return PRIM_DONE;
+}
+
+/* Leaving the head of the queue may let the next ones in. */
+static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    coir_semaphore *semaphore = frame->object;
+    struct claimed claimed = { NULL, &claimed.first };
+    (void)fiber;
+    ck_spinlock_fas_lock(&semaphore->guard);
+    if (queue_remove(&semaphore->waiters, &frame->prim_own.waiter))
+        semaphore_grant(semaphore, &claimed);
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    claimed_make_ready(&claimed);
+}
+
+static void node_drop(coir_io *node) { coir_semaphore_drop(node->object); }
+
+static const struct coir__prim acquire_prim = {
+    .name = "acquire", .awaits = "permits of a semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
+    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop,
+};
+
+static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_semaphore *semaphore = node->object;
+    int64_t permits = node->prim_own.number;
+    if (unlikely(permits > semaphore->max)) {
+        *result = too_many(fiber, "coir_try_acquire", permits, semaphore->max);
+        return PRIM_DONE;
+    }
+    ck_spinlock_fas_lock(&semaphore->guard);
+    enum taking taking = semaphore_take(semaphore, fiber, permits);
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    *result = taking == REFUSED ? refused("coir_try_acquire") : coir_ok(coir_bool(taking == TAKEN));
+    return PRIM_DONE;
+}
+
+static const struct coir__prim try_prim = {
+    .name = "try_acquire", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = try_attempt, .drop = node_drop,
+};
+
+/* ------------------------------------------------------------------------------------------------------------ release */
+
+static coir_result released_too_often(const coir_fiber *fiber, int64_t permits)
+{
+    char label[64];
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_release: fiber%s gives back %" PRId64 " permits, more than were taken",
+                        coir__fiber_label(fiber, label, sizeof label), permits);
+}
+
+static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_semaphore *semaphore = node->object;
+    int64_t permits = node->prim_own.number;
+    struct claimed claimed = { NULL, &claimed.first };
+    *result = coir_ok(coir_none());
+    ck_spinlock_fas_lock(&semaphore->guard);
+    bool serves = semaphore_serves(semaphore, run_of(fiber)->token);
+    int64_t available = load_relaxed(&semaphore->available);
+    bool fits = permits <= semaphore->max - available;
+    if (likely(serves && fits)) {
+        store_relaxed(&semaphore->available, available + permits);
+        if (!queue_is_empty(&semaphore->waiters))
+            semaphore_grant(semaphore, &claimed);
+    }
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    claimed_make_ready(&claimed);
+    if (unlikely(!serves))
+        *result = refused("coir_release");
+    else if (unlikely(!fits))
+        *result = released_too_often(fiber, permits);
+    return PRIM_DONE;
+}
+
+static const struct coir__prim release_prim = {
+    .name = "release", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = release_attempt, .drop = node_drop,
+};
+
+/* --------------------------------------------------------------------------------------------------------------- ios */
+
+static coir_io *permits_io(const char *function, const struct coir__prim *prim, coir_semaphore *semaphore, int64_t permits)
+{
+    if (semaphore == NULL)
+        return NULL;
+    if (permits < 0)
+        return coir__bad_argument(function, "a negative number of permits");
+    coir_io *node = coir__prim_new(prim, semaphore, permits);
+    if (node != NULL)
+        coir_semaphore_ref(semaphore);
+    return node;
+}
+
+coir_io *coir_acquire(coir_semaphore *semaphore, int64_t permits)
+{
+    return permits_io("coir_acquire", &acquire_prim, semaphore, permits);
+}
+
+coir_io *coir_try_acquire(coir_semaphore *semaphore, int64_t permits)
+{
+    return permits_io("coir_try_acquire", &try_prim, semaphore, permits);
+}
+
+coir_io *coir_release(coir_semaphore *semaphore, int64_t permits)
+{
+    return permits_io("coir_release", &release_prim, semaphore, permits);
+}
+
+coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *io)
+{
+    return coir_then(coir_acquire(semaphore, permits), coir_finally(io, coir_release(semaphore, permits)));
+}
