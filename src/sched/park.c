@@ -28,14 +28,22 @@ static void park_futex_wake(const struct ck_ec_ops *ops, const uint32_t *address
     (void)syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Several wake one worker, so not single_producer; then no wake-up can be missed, and the first wait may last. */
+/* Several wake one worker, so not single_producer. */
 static const struct ck_ec_ops park_ops = {
-    .gettime = park_gettime, .wait32 = park_futex_wait, .wake32 = park_futex_wake, .busy_loop_iter = 1, .initial_wait_ns = 1000000000,
+    .gettime = park_gettime, .wait32 = park_futex_wait, .wake32 = park_futex_wake, .busy_loop_iter = 1,
 };
 const struct ck_ec_mode coir__park_mode = { .ops = &park_ops, .single_producer = false };
+
+/* The event count would wait in steps of its own, which a single producer needs and which overshoot the deadline: with several each step may
+ * last to the end. */
+static int park_until_due(const struct ck_ec_wait_state *state, struct timespec *step)
+{
+    *step = *(const struct timespec *)state->data;
+    return 0;
+}
 
 void park_wait(struct parking *parking, uint32_t ticket, int64_t due)
 {
     struct timespec deadline = timespec_of_ns(due);
-    (void)ck_ec32_wait(&parking->count, &coir__park_mode, ticket, due == INT64_MAX ? NULL : &deadline);
+    (void)ck_ec32_wait_pred(&parking->count, &coir__park_mode, ticket, park_until_due, &deadline, &deadline);
 }
