@@ -104,37 +104,55 @@ coir_io *coir_when(bool condition, coir_io *io)
 
 /* ------------------------------------------------------------------------------------------------------------ several */
 
-static coir_io *many(const char *function, enum op op, size_t head, size_t count, coir_io *const *ios)
+/* Up to so many bytes of items stand in the node itself. */
+enum { ITEMS_INSIDE = 4096 };
+
+static coir_io *many_node(enum op op, size_t count)
+{
+    size_t at = coir__items_at(op), bytes = count * sizeof(coir_io *);
+    coir_io *node = coir__node_new(op, bytes <= ITEMS_INSIDE ? at + bytes : at);
+    if (node == NULL)
+        return NULL;
+    node->child = NULL;
+    node->many.count = (uint32_t)count;
+    node->many.index = 0;
+    if (bytes <= ITEMS_INSIDE) {
+        node->items = (coir_io **)(void *)((char *)node + at);
+        return node;
+    }
+    node->items = coir__alloc(bytes);
+    if (node->items != NULL) {
+        node->flags = NODE_ASIDE;
+        return node;
+    }
+    coir__node_free(node);
+    return NULL;
+}
+
+static coir_io *many(const char *function, enum op op, size_t count, coir_io *const *ios)
 {
     if (count > 0 && ios == NULL)
         return coir__bad_argument(function, "ios is NULL");
     bool whole = true;
     for (size_t i = 0; i < count; i++)
         whole = whole && ios[i] != NULL;
-    size_t size = head + count * sizeof *ios;
-    coir_io *node = NULL;
-    if (size / MEMORY_STEP >= UINT16_MAX) {
+    if (count > UINT32_MAX) {
         coir__drop_ios(count, ios);
-        return coir__bad_argument(function, "too many ios: coir_traverse() takes any number");
+        return coir__bad_argument(function, "more than 2^32 - 1 ios");
     }
-    if (whole)
-        node = coir__node_new(op, size);
+    coir_io *node = whole ? many_node(op, count) : NULL;
     if (node == NULL) {
         coir__drop_ios(count, ios);
         return NULL;
     }
-    node->child = NULL;
-    node->many.count = (uint32_t)count;
-    node->many.index = 0;
-    node->items = coir__own_items(node, op);
     for (size_t i = 0; i < count; i++)
         node->items[i] = ios[i];
     return node;
 }
 
-coir_io *coir_sequence(size_t count, coir_io *const *ios) { return many("coir_sequence", OP_SEQUENCE, NODE_SMALL, count, ios); }
-coir_io *coir_zip(size_t count, coir_io *const *ios)      { return many("coir_zip", OP_ZIP, NODE_SIZE_OF(zip), count, ios); }
-coir_io *coir_parallel(size_t count, coir_io *const *ios) { return many("coir_parallel", OP_PARALLEL, NODE_SMALL, count, ios); }
+coir_io *coir_sequence(size_t count, coir_io *const *ios) { return many("coir_sequence", OP_SEQUENCE, count, ios); }
+coir_io *coir_zip(size_t count, coir_io *const *ios)      { return many("coir_zip", OP_ZIP, count, ios); }
+coir_io *coir_parallel(size_t count, coir_io *const *ios) { return many("coir_parallel", OP_PARALLEL, count, ios); }
 coir_io *coir_fork(coir_io *io)                           { return around(OP_FORK, NODE_SMALL, io); }
 
 /* ----------------------------------------------------------------------------------------------------------- failures */

@@ -1,8 +1,8 @@
 /*
  * node.c - references, and taking trees apart in constant C stack
  *
- * A dead node is nobody's but ours, so it serves as the cell of the list that it waits in: a leaf by its child pointer, any other by
- * the word that held env, which nothing needs any more. The thread's list is worked off by drain(); a drop that comes from
+ * A dead node is nobody's but ours, so it serves as the cell of the list that it waits in: by its child pointer if it has no child there,
+ * otherwise by the word that held env, which nothing needs any more. The thread's list is worked off by drain(); a drop that comes from
  * inside (a value in a node that holds an io) only lengthens it.
  */
 #include "io/node.h"
@@ -27,6 +27,8 @@ void coir__node_release_env(coir_io *node)
     owned->drop(owned->env);
 }
 
+void coir__node_release_items(coir_io *node) { coir__free(node->items, node->many.count * sizeof *node->items); }
+
 coir_io *coir__frame_of(const coir_io *node, size_t size)
 {
     coir_io *frame = coir__node_new((enum op)node->op, size);
@@ -42,7 +44,8 @@ coir_io *coir__frame_of(const coir_io *node, size_t size)
 
 static coir_io **dead_link(coir_io *node)
 {
-    return coir__ops[node->op].children == CHILDREN_NONE ? &node->child : &node->link;
+    enum children children = coir__ops[node->op].children;
+    return children == CHILDREN_ONE || children == CHILDREN_TWO ? &node->link : &node->child;
 }
 
 static void dead_push(coir_io *node)
@@ -70,12 +73,10 @@ static void give_up_children(coir_io *node)
     case CHILDREN_ONE:
         give_up(node->child);
         break;
-    case CHILDREN_MANY: {
-        coir_io **items = coir__own_items(node, (enum op)node->op);
+    case CHILDREN_MANY:
         for (uint32_t i = node->many.index; i < node->many.count; i++)
-            give_up(items[i]);
+            give_up(node->items[i]);
         break;
-    }
     }
 }
 

@@ -45,7 +45,8 @@ enum node_flags {
     NODE_CAPTURED = 4,                                  /* env points to bytes at the node's own end */
     NODE_OWNS     = 8,                                  /* its last two words are a struct owned_env */
     NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
-    NODE_SAVED    = 32                                  /* of ROUTINE: the body's outcome stands in `outcome` */
+    NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome` */
+    NODE_ASIDE    = 64                                  /* of SEQUENCE, ZIP, PARALLEL: too many items for the node, they stand elsewhere */
 };
 
 #define NODE_TAKEN    (1u << 31)                        /* in refs: the value of a shared node has gone to its first reader */
@@ -69,7 +70,7 @@ struct coir_io {
     uint8_t  op, flags;
     uint16_t steps;                                     /* the node's size in units of MEMORY_STEP */
     union {
-        coir_io *child;                                 /* in a node; a leaf has none, and dead it is linked by it */
+        coir_io *child;                                 /* in a node; one that has no such child is linked by it when dead */
         coir_io *up;                                    /* in a frame: the frame below it on the fiber's stack */
     };
     union {
@@ -100,9 +101,9 @@ struct coir_io {
             };
             union {
                 void     *env;
-                coir_io  *link;                         /* of a dead node with children: the next one */
+                coir_io  *link;                         /* of a dead node with a child: the next one */
                 coir_io  *body;                         /* in a frame of REPEAT, FOREVER */
-                coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: here or in the pinned node */
+                coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
                 void     *object;                       /* PRIM */
             };
         };
@@ -146,10 +147,15 @@ static ALWAYS_INLINE coir_io *coir__node_new(enum op op, size_t size)
 
 /* coir__node_free: the memory alone; what the node points to has gone elsewhere. An owned env is dropped. */
 void coir__node_release_env(coir_io *node);
+void coir__node_release_items(coir_io *node);
 static ALWAYS_INLINE void coir__node_free(coir_io *node)
 {
-    if (unlikely(node->flags & NODE_OWNS))
-        coir__node_release_env(node);
+    if (unlikely(node->flags & (NODE_OWNS | NODE_ASIDE))) {
+        if (node->flags & NODE_OWNS)
+            coir__node_release_env(node);
+        else
+            coir__node_release_items(node);
+    }
     coir__free(node, node_size(node));
 }
 
@@ -177,12 +183,8 @@ static inline coir_io *coir__node_ref(coir_io *node)
 /* coir__frame_of: a frame for a borrowed node, a shallow copy that owns nothing. NULL without memory. */
 coir_io *coir__frame_of(const coir_io *node, size_t size);
 
-/* coir__items: the ios of a SEQUENCE, ZIP or PARALLEL node, where they stand in the node itself. */
-static inline coir_io **coir__own_items(coir_io *node, enum op op)
-{
-    size_t at = op == OP_ZIP ? NODE_SIZE_OF(zip) : NODE_SMALL;
-    return (coir_io **)(void *)((char *)node + at);
-}
+/* Where the items of a SEQUENCE, ZIP or PARALLEL begin in its node, if they stand there. */
+static inline size_t coir__items_at(enum op op) { return op == OP_ZIP ? NODE_SIZE_OF(zip) : NODE_SMALL; }
 
 /* ------------------------------------------------------------------------------------------------------ for builders */
 

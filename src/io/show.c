@@ -57,7 +57,7 @@ static size_t child_count(const coir_io *node)
 static const coir_io *child_at(const coir_io *node, size_t index)
 {
     if (coir__ops[node->op].children == CHILDREN_MANY)
-        return coir__own_items((coir_io *)(uintptr_t)node, (enum op)node->op)[index];
+        return node->items[index];
     return index == 0 ? node->child : node->second;
 }
 

@@ -245,14 +245,15 @@ static coir_fiber *worker_take_backlog(struct worker *worker)
     return chain == NULL ? NULL : worker_adopt(worker, chain);
 }
 
+/* In turn: what is oldest in the queues, and what is oldest in the deque, which its owner reaches last. */
 static coir_fiber *worker_take_oldest(struct worker *worker)
 {
-    coir_fiber *fiber = worker_take_injected(worker);
+    coir_fiber *fiber = worker->turns / FAIRNESS % 2 == 0 ? NULL : deque_steal(&worker->deque);
+    if (fiber == NULL)
+        fiber = worker_take_injected(worker);
     if (fiber == NULL)
         fiber = worker_take_yielded(worker);
-    if (fiber == NULL)
-        fiber = worker_take_backlog(worker);
-    return fiber != NULL ? fiber : deque_steal(&worker->deque);
+    return fiber != NULL ? fiber : worker_take_backlog(worker);
 }
 
 static bool worker_has_more(struct worker *worker)
@@ -268,7 +269,8 @@ static coir_fiber *worker_put_spent(struct worker *worker)
     worker->spent = NULL;
     if (!worker_has_more(worker))
         return fiber;
-    if (!ck_ring_enqueue_spmc(&worker->yielded, worker->yielded_slots, fiber))
+    /* While there is a backlog it is the back of the queue: so what yielded before is ahead of it, and nothing behind it is overtaken. */
+    if (load_relaxed(&worker->backlog.count) > 0 || !ck_ring_enqueue_spmc(&worker->yielded, worker->yielded_slots, fiber))
         backlog_put(&worker->backlog, fiber, fiber, 1);
     pool_ensure_watch(worker->pool);
     return NULL;
