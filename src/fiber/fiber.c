@@ -358,8 +358,6 @@ coir_result coir__fiber_result(coir_fiber *fiber)
         return fiber->result;
     if (!(fiber->flags & FIBER_SHARABLE))
         return result_take_once(fiber);
-    if (load_acquire(&fiber->refs) == 1)
-        return coir_result_take(&fiber->result);        /* the last owner gets the thing itself */
     return coir_result_share(&fiber->result);
 }
 

@@ -89,13 +89,13 @@ coir_result coir_run(coir_io *io, const coir_options *options)
     const char *bad = options_complete(options, &complete);
     if (bad != NULL)
         return refuse(io, DOMAIN_ERRNO, EINVAL, bad);
-    struct pool *pool = pool_new(&complete);
+    struct pool *pool = coir__pool_new(&complete);
     if (pool == NULL) {
         coir_io_drop(io);
         return coir__no_memory();
     }
-    coir_result result = pool_run(pool, io);
-    pool_drop(pool);
+    coir_result result = coir__pool_run(pool, io);
+    coir__pool_drop(pool);
     return result;
 }
 

@@ -20,8 +20,8 @@ static void *epoch_main(void *argument)
             pthread_cond_timedwait(&epoch->changed, &epoch->mutex, &moment);
         } else {
             pthread_mutex_unlock(&epoch->mutex);
-            store_relaxed(&epoch->firing, true);        /* relaxed: the lock in timers_fire() puts it before what is taken out */
-            timers_fire(&epoch->timers, clock_epoch());
+            store_relaxed(&epoch->firing, true);        /* relaxed: the lock in coir__timers_fire() puts it before what is taken out */
+            coir__timers_fire(&epoch->timers, clock_epoch());
             store_release(&epoch->firing, false);
             pthread_mutex_lock(&epoch->mutex);
         }
@@ -30,9 +30,9 @@ static void *epoch_main(void *argument)
     return NULL;
 }
 
-void epoch_init(struct epoch *epoch)
+void coir__epoch_init(struct epoch *epoch)
 {
-    timers_init(&epoch->timers);
+    coir__timers_init(&epoch->timers);
     pthread_mutex_init(&epoch->mutex, NULL);
     pthread_cond_init(&epoch->changed, NULL);
     epoch->running = epoch->ending = false;
@@ -51,19 +51,19 @@ static bool epoch_start(struct epoch *epoch)
     return started;
 }
 
-bool epoch_arm(struct epoch *epoch, struct timer *timer)
+bool coir__epoch_arm(struct epoch *epoch, struct timer *timer)
 {
     pthread_mutex_lock(&epoch->mutex);
     if (!epoch->running)
         epoch->running = epoch_start(epoch);
-    bool armed = epoch->running && timers_arm(&epoch->timers, timer);
+    bool armed = epoch->running && coir__timers_arm(&epoch->timers, timer);
     if (armed)
         pthread_cond_signal(&epoch->changed);
     pthread_mutex_unlock(&epoch->mutex);
     return armed;
 }
 
-void epoch_done(struct epoch *epoch)
+void coir__epoch_done(struct epoch *epoch)
 {
     pthread_mutex_lock(&epoch->mutex);
     epoch->ending = true;
@@ -74,5 +74,5 @@ void epoch_done(struct epoch *epoch)
         pthread_join(epoch->thread, NULL);
     pthread_cond_destroy(&epoch->changed);
     pthread_mutex_destroy(&epoch->mutex);
-    timers_done(&epoch->timers);
+    coir__timers_done(&epoch->timers);
 }

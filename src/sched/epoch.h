@@ -20,14 +20,14 @@ struct epoch {
     _Atomic bool    firing;                             /* A [EPOCH]: what was due is being woken */
 };
 
-void epoch_init(struct epoch *epoch);
-void epoch_done(struct epoch *epoch);                   /* no sleeper is left, or none is to be woken any more */
+void coir__epoch_init(struct epoch *epoch);
+void coir__epoch_done(struct epoch *epoch);                   /* no sleeper is left, or none is to be woken any more */
 /* epoch_expects: whether a sleeper is still to be woken. [EPOCH] `firing` is set before the sleepers are taken out, and cleared after they were
  * made ready: who sees neither sleepers nor firing sees, after it, those fibers in the queue. */
 static inline bool epoch_expects(struct epoch *epoch)
 {
     return load_acquire(&epoch->timers.earliest) != INT64_MAX || load_acquire(&epoch->firing);
 }
-bool epoch_arm(struct epoch *epoch, struct timer *timer);           /* false: no memory, or no thread */
+bool coir__epoch_arm(struct epoch *epoch, struct timer *timer);           /* false: no memory, or no thread */
 
 #endif

@@ -42,7 +42,7 @@ static int park_until_due(const struct ck_ec_wait_state *state, struct timespec 
     return 0;
 }
 
-void park_wait(struct parking *parking, uint32_t ticket, int64_t due)
+void coir__park_wait(struct parking *parking, uint32_t ticket, int64_t due)
 {
     struct timespec deadline = timespec_of_ns(due);
     (void)ck_ec32_wait_pred(&parking->count, &coir__park_mode, ticket, park_until_due, &deadline, &deadline);

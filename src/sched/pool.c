@@ -21,7 +21,7 @@
  * become busy since (`awakenings`), its judgement stands.
  *
  * [PIN]  Who wakes a fiber from outside pins the run before the push, when that fiber keeps the run alive, and unpins with a release as the last
- *   thing that it does with the run; pool_run() acquires 0 before it returns.
+ *   thing that it does with the run; coir__pool_run() acquires 0 before it returns.
  */
 #include "sched/pool.h"
 
@@ -189,14 +189,14 @@ static int64_t drive_now(struct coir__run *run, enum clock_kind clock)
 static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum clock_kind clock)
 {
     struct worker *worker = worker_of(seat);
-    return clock == CLOCK_OF_RUN ? timers_arm(&worker->timers, timer) : epoch_arm(&worker->pool->epoch, timer);
+    return clock == CLOCK_OF_RUN ? coir__timers_arm(&worker->timers, timer) : coir__epoch_arm(&worker->pool->epoch, timer);
 }
 
 static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&pool_of(run)->pins, 1u); }
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&pool_of(run)->pins, 1u); }           /* [PIN] */
 
 static const struct driver pool_driver = {
-    .ready = drive_ready, .start = drive_start, .now = drive_now, .timer_arm = drive_timer_arm, .timer_disarm = timers_disarm,
+    .ready = drive_ready, .start = drive_start, .now = drive_now, .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm,
     .pin = drive_pin, .unpin = drive_unpin,
 };
 
@@ -282,7 +282,7 @@ static inline void worker_fire_timers(struct worker *worker)
         return;
     int64_t now = clock_monotonic();
     if (timers_earliest(&worker->timers) <= now)
-        timers_fire(&worker->timers, now);
+        coir__timers_fire(&worker->timers, now);
     else
         pool_ensure_watch(worker->pool);                /* should this turn take long, somebody else fires them */
 }
@@ -347,7 +347,7 @@ static coir_fiber *worker_steal(struct worker *thief)
     }
     int64_t now = clock_monotonic();
     for (unsigned i = 0; i < pool->count; i++)
-        if (timers_earliest(&pool->workers[i]->timers) <= now && timers_fire(&pool->workers[i]->timers, now) > 0)
+        if (timers_earliest(&pool->workers[i]->timers) <= now && coir__timers_fire(&pool->workers[i]->timers, now) > 0)
             return deque_pop(&thief->deque);
     return NULL;
 }
@@ -558,7 +558,7 @@ static void worker_rest(struct worker *worker)
         bool watching = worker_stands_watch(worker);
         if (worker_sees_work(worker, watching))                                 /* S2 */
             break;
-        park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
+        coir__park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
         int64_t now = clock_monotonic();
         if (park_ticket(&worker->parking) != ticket || timers_earliest(&worker->timers) <= now || pool_rings_due(pool, now))
             break;
@@ -639,13 +639,13 @@ static struct worker *worker_new(struct pool *pool, unsigned index)
     park_init(&worker->parking);
     ck_ring_init(&worker->yielded, RING_SIZE);
     ck_spinlock_fas_init(&worker->backlog.lock);
-    timers_init(&worker->timers);
+    coir__timers_init(&worker->timers);
     return worker;
 }
 
 static void worker_drop(struct worker *worker, unsigned count)
 {
-    timers_done(&worker->timers);
+    coir__timers_done(&worker->timers);
     coir__free(worker->seen_top, count * sizeof *worker->seen_top);
     coir__chunk_free(worker, sizeof *worker, CACHE_LINE);
 }
@@ -672,7 +672,7 @@ static bool workers_make(struct pool *pool)
     return true;
 }
 
-struct pool *pool_new(const coir_options *options)
+struct pool *coir__pool_new(const coir_options *options)
 {
     struct pool *pool = coir__chunk(sizeof *pool, CACHE_LINE);
     if (pool == NULL)
@@ -682,7 +682,7 @@ struct pool *pool_new(const coir_options *options)
     ck_stack_init(&pool->injected);
     ck_spinlock_fas_init(&pool->idle_lock);
     pthread_mutex_init(&pool->starting, NULL);
-    epoch_init(&pool->epoch);
+    coir__epoch_init(&pool->epoch);
     pool->judged = UINT64_MAX;
     pool->verdict = coir_ok(coir_none());
     bool made = workers_make(pool);
@@ -690,15 +690,15 @@ struct pool *pool_new(const coir_options *options)
         return pool;
     if (made)
         workers_drop(pool, pool->made);
-    epoch_done(&pool->epoch);
+    coir__epoch_done(&pool->epoch);
     pthread_mutex_destroy(&pool->starting);
     coir__chunk_free(pool, sizeof *pool, CACHE_LINE);
     return NULL;
 }
 
-void pool_drop(struct pool *pool)
+void coir__pool_drop(struct pool *pool)
 {
-    epoch_done(&pool->epoch);
+    coir__epoch_done(&pool->epoch);
     workers_drop(pool, pool->made);
     pthread_mutex_destroy(&pool->starting);
     coir__chunk_free(pool, sizeof *pool, CACHE_LINE);
@@ -732,7 +732,7 @@ static bool discard(void *env, coir_fiber *fiber)
     return true;
 }
 
-coir_result pool_run(struct pool *pool, coir_io *io)
+coir_result coir__pool_run(struct pool *pool, coir_io *io)
 {
     struct worker *first = pool->workers[0];
     struct coir__seat *outer = coir__me.seat;

@@ -71,10 +71,10 @@ struct pool {
     LINE_ALIGNED _Atomic uint32_t pins;                 /* A [PIN] */
 };
 
-/* pool_new: with workers that do not run yet; the calling thread will be the first. NULL without memory. */
-struct pool *pool_new(const coir_options *options);
-/* pool_run: runs io on the pool to the end of the run and gives the main fiber's result. Takes io. */
-coir_result pool_run(struct pool *pool, coir_io *io);
-void pool_drop(struct pool *pool);
+/* coir__pool_new: with workers that do not run yet; the calling thread will be the first. NULL without memory. */
+struct pool *coir__pool_new(const coir_options *options);
+/* coir__pool_run: runs io on the pool to the end of the run and gives the main fiber's result. Takes io. */
+coir_result coir__pool_run(struct pool *pool, coir_io *io);
+void coir__pool_drop(struct pool *pool);
 
 #endif

@@ -15,14 +15,14 @@
 
 enum { CHILDREN = 4, ROOM_MIN = 16, FIRE_AT_ONCE = 64 };
 
-void timers_init(struct timers *timers)
+void coir__timers_init(struct timers *timers)
 {
     memset(timers, 0, sizeof *timers);
     ck_spinlock_fas_init(&timers->lock);
     atomic_init(&timers->earliest, INT64_MAX);
 }
 
-void timers_done(struct timers *timers)
+void coir__timers_done(struct timers *timers)
 {
     if (timers->heap != NULL)
         coir__free(timers->heap, timers->room * sizeof *timers->heap);
@@ -104,7 +104,7 @@ static bool make_room(struct timers *timers)
     return true;
 }
 
-bool timers_arm(struct timers *timers, struct timer *timer)
+bool coir__timers_arm(struct timers *timers, struct timer *timer)
 {
     ck_spinlock_fas_lock(&timers->lock);
     bool armed = make_room(timers);
@@ -118,7 +118,7 @@ bool timers_arm(struct timers *timers, struct timer *timer)
     return armed;
 }
 
-void timers_disarm(struct timer *timer)
+void coir__timers_disarm(struct timer *timer)
 {
     struct timers *timers = load_acquire(&timer->home);        /* [TIMER-OUT] */
     if (timers == NULL)
@@ -129,7 +129,7 @@ void timers_disarm(struct timer *timer)
     ck_spinlock_fas_unlock(&timers->lock);
 }
 
-size_t timers_fire(struct timers *timers, int64_t now)
+size_t coir__timers_fire(struct timers *timers, int64_t now)
 {
     size_t fired = 0;
     while (timers_earliest(timers) <= now) {

@@ -18,12 +18,12 @@ struct timers {
     _Atomic int64_t     earliest;                       /* A, written under lock: INT64_MAX: none */
 };
 
-void timers_init(struct timers *timers);
-void timers_done(struct timers *timers);
-bool timers_arm(struct timers *timers, struct timer *timer);        /* false: no memory */
-void timers_disarm(struct timer *timer);                            /* of one that may have gone off */
-/* timers_fire: claims the waits of all that are due; gives how many. The fibers are made ready by the calling thread. */
-size_t timers_fire(struct timers *timers, int64_t now);
+void coir__timers_init(struct timers *timers);
+void coir__timers_done(struct timers *timers);
+bool coir__timers_arm(struct timers *timers, struct timer *timer);        /* false: no memory */
+void coir__timers_disarm(struct timer *timer);                            /* of one that may have gone off */
+/* coir__timers_fire: claims the waits of all that are due; gives how many. The fibers are made ready by the calling thread. */
+size_t coir__timers_fire(struct timers *timers, int64_t now);
 
 static inline int64_t timers_earliest(struct timers *timers) { return load_relaxed(&timers->earliest); }
 

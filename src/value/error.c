@@ -1,8 +1,8 @@
 /*
  * error.c - errors with a domain, a code, a message, a place and perhaps a cause; and the values that stand for panics
  *
- * A panic value is the same object under another type, so turning it into the payload of a panic changes one pointer. The error that
- * says ENOMEM is static: who has no memory can still say so. It is never counted and never changed.
+ * A panic value is the same object under another type, so turning it into the payload of a panic changes one pointer. The error
+ * that says ENOMEM is static: who has no memory can still say so. It is never counted and never changed.
  */
 #include "value/object.h"
 

@@ -1,8 +1,8 @@
 /*
  * value/object.h - what the objects behind values have in common: a count of owners, and a death without recursion
  *
- * A holder is an object that holds values: a list, an error with its cause, a boxed result. Once dead nobody reads its count any more,
- * so the link of the thread's list of the dead stands in the same bytes.
+ * A holder is an object that holds values: a list, an error with its cause, a boxed result. Once dead nobody reads its count any
+ * more, so the link of the thread's list of the dead stands in the same bytes.
  */
 #ifndef VALUE_OBJECT_H
 #define VALUE_OBJECT_H
@@ -12,8 +12,8 @@
 #include "value/value.h"
 
 /*
- * Owners. More than REFS_MAX are refused, as if there were no memory: that many values alone would fill 32 GiB. Between the limit and
- * the overflow lie 2^31 more, and a thread passes the limit by one at most, for a moment.
+ * Owners. More than REFS_MAX are refused, as if there were no memory: that many values alone would fill 32 GiB. Between the limit
+ * and the overflow lie 2^31 more, and a thread passes the limit by one at most, for a moment.
  */
 #define REFS_MAX (1u << 31)
 
@@ -61,7 +61,10 @@ static inline void drop_held(coir_value value)
     coir__me.in_hook--;
 }
 
-static inline const char *type_name(const coir_type *type) { return type->name == NULL ? "value of a type without a name" : type->name; }
+static inline const char *type_name(const coir_type *type)
+{
+    return type->name == NULL ? "value of a type without a name" : type->name;
+}
 
 /* A text to be printed into an object that is not there yet: short ones are formatted once. */
 struct text {

@@ -1,8 +1,8 @@
 /*
  * result.c - outcomes: the chain of further failures, which of two is the more severe, pure functions, boxes
  *
- * Further failures are a chain whose first knows the last, so that chains are joined in no time: a thousand siblings that fail cost a
- * thousand steps. `last` means something in the first of a chain only.
+ * Further failures are a chain whose first knows the last, so that chains are joined in no time: a thousand siblings that fail
+ * cost a thousand steps. `last` means something in the first of a chain only.
  */
 #include "value/object.h"
 

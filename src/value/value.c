@@ -1,10 +1,10 @@
 /*
  * value.c - sharing, printing and dropping of any value, through its type
  *
- * Whether a list, a box or an error can be shared depends on all that is inside, however deep. Each remembers the answer of the time
- * when it was filled, so that asking costs nothing and needs no stack. The answer can only be outdated in one direction: what
- * could not be shared may have been taken out since, from a list or from a box inside it. So a "no" is looked into again, a few levels
- * deep; below that the old answer stands.
+ * Whether a list, a box or an error can be shared depends on all that is inside, however deep. Each remembers the answer of the
+ * time when it was filled, so that asking costs nothing and needs no stack. The answer can only be outdated in one direction: what
+ * could not be shared may have been taken out since, from a list or from a box inside it. So a "no" is looked into again, a few
+ * levels deep; below that the old answer stands.
  */
 #include "value/object.h"
 

@@ -35,7 +35,10 @@ static inline bool coir__is_broken(const coir_result *result)
 }
 /* coir__checked: takes a result that came from outside: a broken one becomes a PANIC, which keeps its `also`. */
 coir_result coir__checked_slow(coir_result result);
-static inline coir_result coir__checked(coir_result result) { return coir__is_broken(&result) ? coir__checked_slow(result) : result; }
+static inline coir_result coir__checked(coir_result result)
+{
+    return coir__is_broken(&result) ? coir__checked_slow(result) : result;
+}
 
 /* coir__also: appends a further failure (taken, with its own `also` after it) to the failures of *result, which is one. Without
  * memory it is dropped and counted. */
