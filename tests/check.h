@@ -35,6 +35,15 @@ enum { CHECK_SECONDS = 120 };                           /* how long a test may t
 /* TEST_ALONE: in a process of its own under our runner too, for what can be done once in a process. */
 #define TEST_ALONE(suite, sentence)                 CHECK_TEST_(suite, sentence, CHECK_SECONDS, true)
 
+/* BEFORE_EACH(forget_notes): in a file of tests or a header of theirs: called before each test, of whatever file. */
+#define BEFORE_EACH(function)                                                                                 \
+    __attribute__((constructor)) static void function##_before_each(void)                                     \
+    {                                                                                                         \
+        static struct check_before before = { function, NULL };                                               \
+        check_add_before(&before);                                                                            \
+    }                                                                                                         \
+    struct check_before
+
 /* FOR_WORKERS(w, 1, 2, 4) {...}: the body with each of these numbers of workers; a failure says with which. */
 #define FOR_WORKERS(w, ...)                                                                                  \
     for (unsigned w##_list[] = { __VA_ARGS__, 0 }, w##_at = 0, w; check_workers_(w = w##_list[w##_at]); w##_at++)
@@ -79,6 +88,8 @@ struct check_test {
     struct check_test *next;
 };
 
+struct check_before { void (*function)(void); struct check_before *next; };
+
 #ifdef COIR_OWN_RUNNER
 #define CHECK_TEST_(suite, sentence, seconds, is_alone)                                                       \
     static void suite##__##sentence(void);                                                                    \
@@ -101,6 +112,7 @@ struct check_test {
 
 void check_add(struct check_test *test);                /* runner.c */
 void check_criterion(const struct check_test *test);    /* criterion.c */
+void check_add_before(struct check_before *before);
 /* check_body: runs it. Gives how many checks failed. */
 unsigned check_body(const struct check_test *test);
 /* check_count_failure: for what fails without a check: a race that is reported meanwhile. */

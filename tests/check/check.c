@@ -25,6 +25,14 @@ static struct {                                         /* under lock: what the 
     char     label[200];                                /* "": no CASE yet */
 } present = { PTHREAD_MUTEX_INITIALIZER, NULL, 0, "" };
 
+static struct check_before *befores;
+
+void check_add_before(struct check_before *before)
+{
+    before->next = befores;
+    befores = before;
+}
+
 static void present_is(const struct check_test *test)
 {
     pthread_mutex_lock(&present.lock);
@@ -39,6 +47,8 @@ unsigned check_body(const struct check_test *test)
     jmp_buf here;
     atomic_store(&failures, 0);
     present_is(test);
+    for (const struct check_before *before = befores; before; before = before->next)
+        before->function();
     way_out = &here;
     if (setjmp(here) == 0)
         test->body();
