@@ -267,11 +267,14 @@ void coir__magazine_spill(size_t class)
 
 /* ---------------------------------------------------------------------------------------------------------- burials */
 
-static void bury_all(void (*drain)(void))
+/* How the thread's list of ios is emptied: the same function always, but known here only once an io has died. */
+static void (*_Atomic drain_ios)(void);
+
+static void bury_all(void)
 {
     while (coir__me.buried != NULL || coir__me.dead_ios != NULL) {
         if (coir__me.dead_ios != NULL) {
-            drain();
+            load_relaxed(&drain_ios)();                 /* relaxed: this thread has set it, if it has a list */
             continue;
         }
         struct buried *dead = coir__me.buried;
@@ -280,27 +283,26 @@ static void bury_all(void (*drain)(void))
     }
 }
 
-/* The last that came with a list of ios says how it is emptied; it is the same function always. */
-static void (*_Atomic drain_ios)(void);
+static void bury_unless_burying(void)
+{
+    if (coir__me.burying)
+        return;
+    coir__me.burying = true;
+    bury_all();
+    coir__me.burying = false;
+}
 
 void coir__bury(struct buried *dead, void (*empty)(struct buried *))
 {
     dead->empty = empty;
     dead->next = coir__me.buried;
     coir__me.buried = dead;
-    if (coir__me.burying)
-        return;
-    coir__me.burying = true;
-    bury_all(load_relaxed(&drain_ios));
-    coir__me.burying = false;
+    bury_unless_burying();
 }
 
 void coir__bury_ios(void (*drain)(void))
 {
-    store_relaxed(&drain_ios, drain);                   /* relaxed: a thread reads it only for a list that it filled itself */
-    if (coir__me.burying)
-        return;
-    coir__me.burying = true;
-    bury_all(drain);
-    coir__me.burying = false;
+    if (unlikely(load_relaxed(&drain_ios) != drain))
+        store_relaxed(&drain_ios, drain);
+    bury_unless_burying();
 }

@@ -66,6 +66,15 @@ static NOINLINE coir_value value_of_shared(coir_io *node, const coir_value *valu
                             value->type->name == NULL ? "value without a name" : value->type->name);
 }
 
+/* The same for a whole result. */
+static NOINLINE coir_result result_of_shared(coir_io *node)
+{
+    coir_result also = { node->failure.tag, coir_none(), node->failure.also };
+    coir_result result = coir_result_share(&also);
+    result.value = value_of_shared(node, &node->value);
+    return coir__checked(result);
+}
+
 static inline coir_value value_of(coir_io *node, bool borrowed, const coir_value *value)
 {
     return borrowed ? value_of_shared(node, value) : *value;
@@ -130,9 +139,16 @@ static coir_result merged(coir_result first, coir_result finalizer)
 /* fn, of a MAP_ERROR or MAP_PANIC frame, on the payload of each failure with that tag. */
 static NOINLINE coir_result map_failures(coir_result result, coir_tag tag, const coir_io *frame)
 {
-    if (result.tag == tag)
-        result.value = mapped(frame->map(frame->env, &result.value), &result.value);
     coir__failures_map(result.also, tag, frame->map, frame->env);
+    if (result.tag != tag)
+        return result;
+    coir_value given = frame->map(frame->env, &result.value);
+    if (unlikely(coir__is_panic_value(&given) && tag == COIR_ERROR)) {
+        coir_result panic = coir__panic_of(given);      /* a broken promise: what it was lent is kept */
+        coir__also(&panic, result);
+        return panic;
+    }
+    result.value = mapped(given, &result.value);
     return coir__checked(result);
 }
 
@@ -243,13 +259,14 @@ static bool routine_go_on(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_
     for (;;) {
         routine->flags = 0;
         *io = frame->step(routine);
+        if (likely(*io != NULL && (routine->flags == ROUTINE_AWAIT || routine->flags == ROUTINE_TRY)))
+            return true;
         bool final = frame->flags & NODE_FINAL;
         coir_result end = coir_ok(coir_none());
+        coir_io_drop(*io);                              /* returned without COIR_AWAIT: no notation leaves one */
         switch (routine->flags) {
         case ROUTINE_AWAIT:
         case ROUTINE_TRY:
-            if (likely(*io != NULL))
-                return true;
             end = ran_null(fiber);
             break;
         case ROUTINE_ENDED:
@@ -261,8 +278,8 @@ static bool routine_go_on(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_
         default:
             if (final && routine->at == COIR_FINALLY_ && !(frame->flags & NODE_SAVED))
                 break;                                  /* it has no COIR_FINALLY */
-            end = misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, or a "
-                                 "frame of another size than coir_do() was given");
+            end = misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, a frame of "
+                                 "another size than coir_do() was given, or a return without COIR_RETURN");
             break;
         }
         if (final) {
@@ -409,8 +426,7 @@ dispatch:
         GO_UP();
     DOWN(RESULT):
         if (borrowed) {
-            coir_result carried = { io->failure.tag, io->value, io->failure.also };
-            result = coir_result_share(&carried);
+            result = result_of_shared(io);
         } else {
             result = coir_result_of(io->failure.tag, io->value);
             result.also = io->failure.also;

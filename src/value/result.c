@@ -54,7 +54,7 @@ static void insert_behind(coir_failure *first, coir_failure *place, coir_failure
 
 void coir__also(coir_result *result, coir_result further)
 {
-    further = coir__checked(further);
+    coir__check(&further);
     if (further.tag == COIR_OK)
         coir_result_drop(&further);
     else
@@ -260,8 +260,8 @@ const coir_failure *coir_failure_next(const coir_failure *failure) { return fail
 
 coir_result coir_result_and(coir_result first, coir_result second)
 {
-    first = coir__checked(first);
-    second = coir__checked(second);
+    coir__check(&first);
+    coir__check(&second);
     if (first.tag == COIR_OK) {
         coir_result_drop(&first);
         return second;
@@ -280,7 +280,7 @@ coir_result coir_result_and(coir_result first, coir_result second)
 
 coir_result coir_result_map(coir_result result, coir_map_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     if (fn == NULL)
         return without_function("coir_result_map", result);
     if (result.tag != COIR_OK)
@@ -292,7 +292,7 @@ coir_result coir_result_map(coir_result result, coir_map_fn *fn, void *env)
 
 coir_result coir_result_flat_map(coir_result result, coir_result_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     if (fn == NULL)
         return without_function("coir_result_flat_map", result);
     if (result.tag != COIR_OK)
@@ -304,7 +304,7 @@ coir_result coir_result_flat_map(coir_result result, coir_result_fn *fn, void *e
 
 coir_result coir_result_map_error(coir_result result, coir_map_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     if (fn == NULL)
         return without_function("coir_result_map_error", result);
     return coir__map_failures(result, COIR_ERROR, fn, env);
@@ -312,7 +312,7 @@ coir_result coir_result_map_error(coir_result result, coir_map_fn *fn, void *env
 
 coir_result coir_result_catch(coir_result result, coir_result_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     if (fn == NULL)
         return without_function("coir_result_catch", result);
     return result.tag == COIR_ERROR ? handled(result, fn, env) : result;
@@ -320,7 +320,7 @@ coir_result coir_result_catch(coir_result result, coir_result_fn *fn, void *env)
 
 coir_result coir_result_recover(coir_result result, coir_result_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     if (fn == NULL)
         return without_function("coir_result_recover", result);
     return result.tag == COIR_PANIC ? handled(result, fn, env) : result;
@@ -328,7 +328,7 @@ coir_result coir_result_recover(coir_result result, coir_result_fn *fn, void *en
 
 coir_value coir_result_fold(coir_result result, coir_result_fold_fn *fn, void *env)
 {
-    result = coir__checked(result);
+    coir__check(&result);
     coir_value given = fn == NULL ? coir_panic_value("coir_result_fold: fn is NULL") : fn(env, &result);
     coir_result_drop(&result);
     return given;
@@ -339,7 +339,7 @@ static size_t worst_of(size_t count, coir_result *results)
 {
     size_t worst = count;
     for (size_t i = 0; i < count; i++) {
-        results[i] = coir__checked(results[i]);
+        coir__check(&results[i]);
         if (results[i].tag > (worst == count ? COIR_OK : results[worst].tag))
             worst = i;
     }
@@ -438,14 +438,19 @@ static bool can_share_result(const coir_result *result)
 coir_value coir_box(coir_result result)
 {
     struct box *box = coir__alloc(sizeof *box);
-    result = coir__checked(result);
     if (unlikely(box == NULL)) {
         coir_result_drop(&result);
         return coir__no_memory_value();
     }
     holder_init(&box->head);
-    box->head.is_sharable = can_share_result(&result);
-    box->result = result;
+    coir__check(&result);
+    if (unlikely(result.value.type != NULL || result.also != NULL))
+        box->head.is_sharable = can_share_result(&result);
+    /* Member by member: a copy in wide pieces waits until the narrow stores that made it have reached the cache. */
+    box->result.tag = result.tag;
+    box->result.value.u64 = result.value.u64;
+    box->result.value.type = result.value.type;
+    box->result.also = result.also;
     return coir_own(box, &coir_result_type);
 }
 

@@ -39,6 +39,13 @@ static inline coir_result coir__checked(coir_result result)
 {
     return coir__is_broken(&result) ? coir__checked_slow(result) : result;
 }
+/* coir__check: the same in place. For what is called often: compilers copy a struct that passes through a function in wide pieces,
+ * which then wait for the narrow stores that made it, 4 ns of 8 on a 2.5 GHz server. */
+static inline void coir__check(coir_result *result)
+{
+    if (coir__is_broken(result))
+        *result = coir__checked_slow(*result);
+}
 
 /* coir__also: appends a further failure (taken, with its own `also` after it) to the failures of *result, which is one. Without
  * memory it is dropped and counted. */
