@@ -53,10 +53,11 @@ static void again_drop(void *node) { coir_io_drop(node); }
 static void *again_share(void *node) { return coir_io_ref(node); }
 static const coir_type again_type = { "coir_again", again_drop, again_share, NULL };
 
-/* The value that a borrowed node carries: shared, or, of a type that cannot be, taken by the first who comes. */
+/* The value that a borrowed node carries: shared, or, of what cannot be, taken by the first who comes. The others must not even look at it:
+ * it may be gone. */
 static NOINLINE coir_value value_of_shared(coir_io *node, const coir_value *value)
 {
-    if (value->type == NULL || coir_can_share(value))
+    if (!(node->flags & NODE_SOLE))
         return coir_share(value);
     uint32_t refs = load_acquire(&node->refs);
     while (!(refs & NODE_TAKEN))
@@ -276,7 +277,7 @@ static bool routine_go_on(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_
         case ROUTINE_LEFT:
             break;
         default:
-            if (final && routine->at == COIR_FINALLY_ && !(frame->flags & NODE_SAVED))
+            if (final && routine->flags == ROUTINE_LOST && routine->at == COIR_FINALLY_ && !(frame->flags & NODE_SAVED))
                 break;                                  /* it has no COIR_FINALLY */
             end = misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, a frame of "
                                  "another size than coir_do() was given, or a return without COIR_RETURN");

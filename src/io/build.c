@@ -13,6 +13,7 @@ coir_io *coir_pure(coir_value value)
         return NULL;
     }
     node->value = value;
+    coir__node_note_sole(node, &value);
     return node;
 }
 
@@ -29,6 +30,7 @@ coir_io *coir_from_result(coir_result result)
     node->value = checked.value;
     node->failure.also = checked.also;
     node->failure.tag = checked.tag;
+    coir__node_note_sole(node, &checked.value);
     return node;
 }
 
@@ -91,6 +93,7 @@ static coir_io *leaf_with(const char *function, enum op op, size_t size, coir_va
         return NULL;
     }
     node->state = state;
+    coir__node_note_sole(node, &state);
     return node;
 }
 

@@ -62,6 +62,7 @@ static coir_io *carrying(enum op op, coir_io *io, coir_value value)
         return NULL;
     }
     node->state = value;
+    coir__node_note_sole(node, &value);
     return node;
 }
 

@@ -46,6 +46,7 @@ enum node_flags {
     NODE_OWNS     = 8,                                  /* its last two words are a struct owned_env */
     NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
     NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome` */
+    NODE_SOLE     = 128,                                /* the value that it carries cannot be shared: known before anybody may take it */
     NODE_ASIDE    = 64                                  /* of SEQUENCE, ZIP, PARALLEL: too many items for the node, they stand elsewhere */
 };
 
@@ -227,6 +228,13 @@ static ALWAYS_INLINE bool callback_fits(any_fn *fn, struct env_given given)
 
 /* coir__callback_refused: the io that says why. Takes what came with the callback. */
 coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_given given);
+
+/* coir__node_note_sole: after the node's value was set. */
+static inline void coir__node_note_sole(coir_io *node, const coir_value *value)
+{
+    if (unlikely(value->type != NULL) && !coir_can_share(value))
+        node->flags |= NODE_SOLE;
+}
 
 /* The io of coir_unit(): static. */
 extern coir_io coir__unit;

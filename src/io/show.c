@@ -6,7 +6,7 @@
  *
  *   1. Nothing is written into a node: other threads may run the same io meanwhile.
  *   2. A run may take the value of a shared node away at any time if it cannot be shared (NODE_TAKEN). Under a node with several owners,
- *      called exposed, we look at a value only where runs can but share it.
+ *      called exposed, we do not look at such a value.
  *   3. print and dot go into a shared node once, so they end soon on a graph of few nodes with ever so many paths; visit does not.
  */
 #include "io/node.h"
@@ -83,19 +83,12 @@ static const coir_value *value_of(const coir_io *node)
     return NULL;
 }
 
-/* Whether a run may take the value out of the node, which it does where it cannot share it. A list or a box can be asked whether it can be
- * shared only by looking inside, which would be too late. */
-static bool may_be_taken(const coir_value *value)
-{
-    const coir_type *type = value->type;
-    return type != NULL && (type->share == NULL || type == &coir_list_type || type == &coir_result_type);
-}
-
+/* Whether the value is there, and stays while we look. relaxed: under several owners we do not look at what can be taken anyway. */
 static bool can_look_at(const struct place *at, const coir_value *value)
 {
-    if (value == NULL || load_relaxed(&at->node->refs) & NODE_TAKEN)        /* relaxed: under several owners we do not look anyway */
+    if (value == NULL || load_relaxed(&at->node->refs) & NODE_TAKEN)
         return false;
-    return !(at->exposed && may_be_taken(value));
+    return !(at->exposed && at->node->flags & NODE_SOLE);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- the walk */
