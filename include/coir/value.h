@@ -141,10 +141,10 @@ COIR_API COIR_MUST_USE coir_value coir_list_take(coir_value *list, size_t index)
 COIR_API COIR_MUST_USE coir_value coir_error_make(const char *file, int line, const char *domain, int code, const char *format,
                                                   ...) COIR_PRINTF(5, 6);
 /* coir_error_because: the same error with a cause, instead of the one that it had. Takes both. An error that others share is
- * copied; what is not a coir_error is given back as it is, and the cause dropped; a cause that is a panic value is what it gives. */
+ * copied. What is not a coir_error is given back as it is, and the cause dropped. Of a panic value as a cause it gives that. */
 COIR_API COIR_MUST_USE coir_value coir_error_because(coir_value error, coir_value cause);
 /* A panic value is read like the error that it stands for. NULL is not an error. */
-COIR_API int         coir_error_code(const coir_value *error);      /* also of a plain integer, if it is an int; 0 of anything else */
+COIR_API int         coir_error_code(const coir_value *error);      /* also of plain bits that are an int; 0 of anything else */
 COIR_API const char *coir_error_message(const coir_value *error);   /* "" for what is not a coir_error */
 COIR_API const char *coir_error_domain(const coir_value *error);    /* "" likewise */
 COIR_API const char *coir_error_file(const coir_value *error);      /* "" likewise */
@@ -209,7 +209,8 @@ COIR_API bool coir_failed_in(const coir_result *result, const char *domain, int 
 
 COIR_API void coir_result_drop(coir_result *result);    /* leaves OK with none: twice is harmless */
 COIR_API void coir_result_print(const coir_result *result, FILE *out);
-/* coir_result_share: one more owner of the same. A value in it that cannot be shared makes it a panic that names the type, alone. */
+/* coir_result_share: one more owner of the same. A value in it that cannot be shared makes it a panic that names the type, and
+ * nothing else. */
 COIR_API COIR_MUST_USE coir_result coir_result_share(const coir_result *result);
 
 /* The further failures: for (const coir_failure *f = r.also; f != NULL; f = coir_failure_next(f)) ... */
@@ -243,8 +244,8 @@ COIR_API COIR_MUST_USE coir_result coir_result_sequence(size_t count, coir_resul
 
 /* coir_box: a result as a value, of type coir_result_type, as coir_attempt() and coir_wait() give it. */
 COIR_API COIR_MUST_USE coir_value coir_box(coir_result result);
-/* coir_result_in: the result in a box, lent with it; NULL for any other value. As long as nobody else shares the box it may be taken
- * from, and nothing put in; a box that others share is only to be looked at. */
+/* coir_result_in: the result in a box, lent with it; NULL for any other value. As long as nobody else shares the box it may be
+ * taken from, and nothing put in; a box that others share is only to be looked at. */
 COIR_API coir_result *coir_result_in(const coir_value *boxed);
 
 /* ------------------------------------------------------------------------------------------------------- durations */
