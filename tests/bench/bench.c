@@ -143,8 +143,9 @@ static int64_t parse_count(const char *text, int64_t max)
 
 static void print_line(const struct workload *w, const struct bench *b)
 {
-    printf("%s n=%" PRId64 " workers=%u seconds=%.4f ops=%" PRId64 " ns_per_op=%.2f peak_rss_kib=%" PRId64 "%s\n", w->name, b->n,
-           b->workers, b->seconds, b->ops, b->seconds * 1e9 / (double)b->ops, bench_memory_kib("VmHWM"), b->note);
+    printf("%s n=%" PRId64 " workers=%u seconds=%.4f ops=%" PRId64 " ns_per_op=%.2f peak_rss_kib=%" PRId64
+           " cpu_s=%.4f%s\n", w->name, b->n, b->workers, b->seconds, b->ops, b->seconds * 1e9 / (double)b->ops,
+           bench_memory_kib("VmHWM"), b->cpu_seconds, b->note);
 }
 
 static int run_workload(const struct workload *w, int64_t n, unsigned workers)

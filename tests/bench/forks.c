@@ -24,22 +24,31 @@ static int64_t sum_below(int64_t n)
 
 /* -------------------------------------------------------------------------------------------------- spawnjoin, spawnjoin1 */
 
-static coir_io *start_all(void *env)
+struct crowd { int64_t i, n, sum; coir_value *fibers; };
+
+static coir_io *crowd_routine(coir_routine *self)
 {
-    const struct bench *b = env;
-    coir_io **ios = malloc((size_t)b->n * sizeof *ios);
-    if (!ios)
-        return NULL;
-    for (int64_t i = 0; i < b->n; i++)
-        ios[i] = number(i);
-    coir_io *io = coir_parallel((size_t)b->n, ios);
-    free(ios);
-    return io;
+    COIR_BEGIN(self, struct crowd, my);
+    for (; my->i < my->n; my->i++) {
+        COIR_AWAIT(coir_fork(number(my->i)));
+        my->fibers[my->i] = coir_take(&self->result.value);
+    }
+    for (my->i = 0; my->i < my->n; my->i++) {
+        COIR_AWAIT(coir_join(coir_fiber_of(&my->fibers[my->i])));
+        my->sum += self->result.value.i64;
+        coir_drop(my->fibers[my->i]);
+    }
+    COIR_RETURN(coir_int(my->sum));
+    COIR_END;
 }
 
 static void spawnjoin(struct bench *b)
 {
-    bench_check(bench_run(b, bench_sum(coir_suspend(start_all, b))) == sum_below(b->n), "the fibers' values add up");
+    coir_value *fibers = malloc((size_t)b->n * sizeof *fibers);
+    bench_check(fibers != NULL, "there is memory for the handles");
+    coir_io *io = coir_do(crowd_routine, COIR_ENV(struct crowd, .n = b->n, .fibers = fibers));
+    bench_check(bench_run(b, io) == sum_below(b->n), "the fibers' values add up");
+    free(fibers);
 }
 
 struct one_by_one { int64_t i, n, sum; };
@@ -103,39 +112,29 @@ static void skynet(struct bench *b)
 
 /* ------------------------------------------------------------------------------------------------------------------- fib */
 
-/* The left call's fiber lives as long as the io that forked's callback gives: the handle is lent to it until then. */
-static coir_io *fib_of(void *env, coir_value *n);
+struct fib { int64_t n, sum; coir_value left; };
+
+static coir_io *fib_routine(coir_routine *self);
 
 static coir_io *fib_io(int64_t n)
 {
-    return coir_call(coir_int(n), fib_of, NULL);
+    return coir_do(fib_routine, COIR_ENV(struct fib, .n = n));
 }
 
-static coir_value add(void *env, coir_value *left)
+static coir_io *fib_routine(coir_routine *self)
 {
-    const int64_t *right = env;
-    return coir_int(left->i64 + *right);
-}
-
-static coir_io *join_left(void *env, coir_value *right)
-{
-    coir_fiber *const *left = env;
-    return coir_map_copy(coir_join(*left), add, &right->i64, sizeof right->i64);
-}
-
-static coir_io *compute_right(void *env, coir_value *fiber)
-{
-    const int64_t *n = env;
-    coir_fiber    *left = coir_fiber_of(fiber);
-    return coir_flat_map_copy(fib_io(*n - 2), join_left, &left, sizeof left);
-}
-
-static coir_io *fib_of(void *env, coir_value *n)
-{
-    (void)env;
-    if (n->i64 < 2)
-        return coir_pure(*n);
-    return coir_flat_map_copy(coir_fork(fib_io(n->i64 - 1)), compute_right, &n->i64, sizeof n->i64);
+    COIR_BEGIN(self, struct fib, my);
+    if (my->n < 2)
+        COIR_RETURN(coir_int(my->n));
+    COIR_AWAIT(coir_fork(fib_io(my->n - 1)));
+    my->left = coir_take(&self->result.value);
+    COIR_AWAIT(fib_io(my->n - 2));
+    my->sum = self->result.value.i64;
+    COIR_AWAIT(coir_join(coir_fiber_of(&my->left)));
+    my->sum += self->result.value.i64;
+    coir_drop(my->left);
+    COIR_RETURN(coir_int(my->sum));
+    COIR_END;
 }
 
 static void fib(struct bench *b)

@@ -10,41 +10,47 @@
 
 enum { VISITORS = 10000, PERMITS = 5 };
 
-struct room { coir_io *visit; uint64_t times; atomic_int inside, most; atomic_llong visits; };
+struct room { coir_semaphore *permits; int64_t times; atomic_int inside, most; atomic_llong visits; };
 
-static coir_result enter(void *env)
+static void enter(struct room *room)
 {
-    struct room *room = env;
     int inside = atomic_fetch_add(&room->inside, 1) + 1;
     if (inside > atomic_load(&room->most))
         atomic_store(&room->most, inside);
-    return coir_ok(coir_none());
 }
 
-static coir_result leave(void *env)
+static void leave(struct room *room)
 {
-    struct room *room = env;
     atomic_fetch_add(&room->visits, 1);
     atomic_fetch_sub(&room->inside, 1);
-    return coir_ok(coir_none());
+}
+
+struct visitor { struct room *room; int64_t visits; };
+
+static coir_io *visitor_routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct visitor, my);
+    for (; my->visits < my->room->times; my->visits++) {
+        COIR_AWAIT(coir_acquire(my->room->permits, 1));
+        enter(my->room);
+        COIR_AWAIT(coir_yield());
+        leave(my->room);
+        COIR_AWAIT(coir_release(my->room->permits, 1));
+    }
+    COIR_END;
 }
 
 static coir_io *fork_visitor(void *env, size_t index)
 {
-    struct room *room = env;
     (void)index;
-    return coir_fork(coir_repeat(coir_io_ref(room->visit), room->times));
+    return coir_fork(coir_do(visitor_routine, COIR_ENV(struct visitor, .room = env)));
 }
 
 static void semaphore(struct bench *b)
 {
-    struct room     room = { .times = (uint64_t)b->n / VISITORS };
-    coir_semaphore *permits = coir_semaphore_new(PERMITS);
-    room.visit = coir_with_permits(permits, 1, coir_sequence(COIR_IOS(coir_defer(enter, &room), coir_yield(),
-                                                                      coir_defer(leave, &room))));
+    struct room room = { .times = b->n / VISITORS, .permits = coir_semaphore_new(PERMITS) };
     bench_run(b, bench_sum(coir_traverse(VISITORS, fork_visitor, &room)));
-    coir_io_drop(room.visit);
-    coir_semaphore_drop(permits);
+    coir_semaphore_drop(room.permits);
     bench_note(b, "most=%d", atomic_load(&room.most));
     bench_check(atomic_load(&room.most) <= PERMITS, "no more than five are inside");
     bench_check(atomic_load(&room.visits) == b->n, "each visit takes place");
