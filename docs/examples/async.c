@@ -91,7 +91,7 @@ int main(void)
     struct pool pool = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
     for (size_t i = 0; i < THREADS; i++)
         if (pthread_create(&pool.threads[i], NULL, pool_thread, &pool) != 0)
-            abort();
+            return EXIT_FAILURE;
 
     int status = coir_main(coir_flat_map(coir_traverse(10, fork_square, &pool), tell_all, NULL), NULL);
 

@@ -1,8 +1,10 @@
 /*
  * deadlock.c - shows that a deadlock is found out: two fibers take two locks in opposite order
  *
- * Each holds one lock and waits for the other's: a ring, which no time-out and no debugger is needed to see. Both waits end as a
- * panic that says who waits for whom; the locks are released on the way out, and the run goes on.
+ * Each holds one lock and waits for the other's: a ring, and it takes neither a time-out nor a debugger to see it. Both waits end
+ * as a panic; the locks are released on the way out, and the run goes on. The panic says who waits for whom (on stderr here):
+ *
+ *     deadlock: fiber 3 'bob' waits for a lock that fiber 2 'ann' holds; fiber 2 'ann' waits for a lock that fiber 3 'bob' holds
  */
 #include <coir.h>
 

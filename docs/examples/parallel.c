@@ -1,8 +1,8 @@
 /*
  * parallel.c - shows how fibers are started: coir_parallel for several, coir_fork for one; the run ends with the last of them
  *
- * Whoever starts a fiber goes on at once and need not wait for it: the run does. On one worker the order is the one below; on
- * several only what is counted would be certain.
+ * Whoever starts a fiber goes on at once and need not wait for it: the run does. One worker takes what was started last first,
+ * and the fibers of one coir_parallel in their order; with several workers no order is promised.
  */
 #include <coir.h>
 

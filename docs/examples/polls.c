@@ -82,7 +82,7 @@ int main(void)
     struct desk desk = { 0 };
     coir_io *poller = coir_do(poll_step, COIR_ENV(struct poll, .desk = &desk));
     int status = coir_main(coir_parallel(COIR_IOS(
-        poller, search(&desk), request(&desk, 0), request(&desk, 15), request(&desk, 30), request(&desk, 45))),
+        search(&desk), poller, request(&desk, 0), request(&desk, 15), request(&desk, 30), request(&desk, 45))),
         COIR_OPTIONS(.workers = 1));
 
     printf("polls: %d, of them while the search went on: %d\n", desk.polls, desk.polls_while_searching);

@@ -1,7 +1,7 @@
 /*
  * show.c - shows that a program is data: it can be printed, drawn and counted before it is run, or instead
  *
- *     show | sed -n '/^digraph/,$p' | dot -Tsvg >program.svg
+ *     show | sed -n '/^digraph/,/^}/p' | dot -Tsvg >program.svg
  */
 #include <coir.h>
 

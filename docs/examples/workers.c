@@ -46,7 +46,7 @@ static coir_value add_up(void *env, coir_value *sums)
 static void show(void *env, const coir_value *total)
 {
     const unsigned *workers = env;
-    printf("%u workers: %lld\n", *workers, (long long)total->i64);
+    printf("workers: %u, sum: %lld\n", *workers, (long long)total->i64);
 }
 
 int main(void)

@@ -29,5 +29,5 @@ int main(void)
     puts("without a yield");
     int status = coir_main(coir_parallel(COIR_IOS(speaker("ann", false), speaker("bob", false))), COIR_OPTIONS(.workers = 1));
     puts("with a yield");
-    return status + coir_main(coir_parallel(COIR_IOS(speaker("ann", true), speaker("bob", true))), COIR_OPTIONS(.workers = 1));
+    return status | coir_main(coir_parallel(COIR_IOS(speaker("ann", true), speaker("bob", true))), COIR_OPTIONS(.workers = 1));
 }
