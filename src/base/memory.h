@@ -48,6 +48,10 @@ extern _Thread_local struct coir__thread coir__me __attribute__((tls_model("init
 static inline void *coir__alloc(size_t size);
 static inline void  coir__free(void *memory, size_t size);
 
+/* coir__allocate, coir__release: straight from and to the user's allocator. */
+void *coir__allocate(size_t size);
+void  coir__release(void *memory, size_t size);
+
 /* coir__chunk: page-sized and larger memory, aligned to `alignment` (a power of two). */
 void *coir__chunk(size_t size, size_t alignment);
 void  coir__chunk_free(void *chunk, size_t size, size_t alignment);

@@ -53,27 +53,36 @@ static void again_drop(void *node) { coir_io_drop(node); }
 static void *again_share(void *node) { return coir_io_ref(node); }
 static const coir_type again_type = { "coir_again", again_drop, again_share, NULL };
 
-/* The value that a borrowed node carries: shared, or, of what cannot be, taken by the first who comes. The others must not even look at it:
- * it may be gone. */
+/* What a borrowed node carries is shared, or, if it cannot be, taken by the first who comes. The others must not even look at it: it may
+ * be gone. */
+static bool take_from_shared(coir_io *node)
+{
+    uint32_t refs = load_acquire(&node->refs);
+    while (!(refs & NODE_TAKEN))
+        if (cas_acq_rel(&node->refs, &refs, refs | NODE_TAKEN))
+            return true;
+    return false;
+}
+
+static NOINLINE coir_value taken_before(const coir_value *value)
+{
+    bool named = value->type != NULL && value->type->name != NULL;
+    return coir_panic_value("a %s cannot be shared: the io that carries it runs a second time", named ? value->type->name : "value");
+}
+
 static NOINLINE coir_value value_of_shared(coir_io *node, const coir_value *value)
 {
     if (!(node->flags & NODE_SOLE))
         return coir_share(value);
-    uint32_t refs = load_acquire(&node->refs);
-    while (!(refs & NODE_TAKEN))
-        if (cas_acq_rel(&node->refs, &refs, refs | NODE_TAKEN))
-            return *value;
-    return coir_panic_value("a %s cannot be shared: the io that carries it runs a second time",
-                            value->type->name == NULL ? "value without a name" : value->type->name);
+    return take_from_shared(node) ? *value : taken_before(value);
 }
 
-/* The same for a whole result. */
 static NOINLINE coir_result result_of_shared(coir_io *node)
 {
-    coir_result also = { node->failure.tag, coir_none(), node->failure.also };
-    coir_result result = coir_result_share(&also);
-    result.value = value_of_shared(node, &node->value);
-    return coir__checked(result);
+    coir_result carried = { node->failure.tag, node->value, node->failure.also };
+    if (!(node->flags & NODE_SOLE))
+        return coir_result_share(&carried);
+    return take_from_shared(node) ? carried : coir__panic_of(taken_before(&node->value));
 }
 
 static inline coir_value value_of(coir_io *node, bool borrowed, const coir_value *value)
@@ -135,22 +144,6 @@ static coir_result merged(coir_result first, coir_result finalizer)
         return first;
     }
     return coir_result_and(first, finalizer);
-}
-
-/* fn, of a MAP_ERROR or MAP_PANIC frame, on the payload of each failure with that tag. */
-static NOINLINE coir_result map_failures(coir_result result, coir_tag tag, const coir_io *frame)
-{
-    coir__failures_map(result.also, tag, frame->map, frame->env);
-    if (result.tag != tag)
-        return result;
-    coir_value given = frame->map(frame->env, &result.value);
-    if (unlikely(coir__is_panic_value(&given) && tag == COIR_ERROR)) {
-        coir_result panic = coir__panic_of(given);      /* a broken promise: what it was lent is kept */
-        coir__also(&panic, result);
-        return panic;
-    }
-    result.value = mapped(given, &result.value);
-    return coir__checked(result);
 }
 
 /* A frame that will not be given a result: what it owns. */
@@ -438,11 +431,13 @@ dispatch:
         result = coir_ok(coir_own(borrowed ? coir__node_ref(io) : io, &again_type));
         GO_UP();
     DOWN(DEFER):
-        result = coir__checked(io->defer(io->env));
+        result = io->defer(io->env);
+        coir__check(&result);
         FREE_OWNED();
         GO_UP();
     DOWN(DEFER_READ):
-        result = coir__checked(io->read(io->env, coir__context_value(fiber)));
+        result = io->read(io->env, coir__context_value(fiber));
+        coir__check(&result);
         FREE_OWNED();
         GO_UP();
     DOWN(SUSPEND):
@@ -1027,13 +1022,13 @@ up:
     UP(MAP_ERROR):
         POP();
         if (unlikely(result.tag == COIR_ERROR || result.also != NULL))
-            result = map_failures(result, COIR_ERROR, frame);
+            result = coir__map_failures(result, COIR_ERROR, frame->map, frame->env);
         coir__node_free(frame);
         GO_UP();
     UP(MAP_PANIC):
         POP();
         if (unlikely(result.tag == COIR_PANIC || result.also != NULL))
-            result = map_failures(result, COIR_PANIC, frame);
+            result = coir__map_failures(result, COIR_PANIC, frame->map, frame->env);
         coir__node_free(frame);
         GO_UP();
     UP(OR_PANIC):

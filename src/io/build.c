@@ -31,6 +31,8 @@ coir_io *coir_from_result(coir_result result)
     node->failure.also = checked.also;
     node->failure.tag = checked.tag;
     coir__node_note_sole(node, &checked.value);
+    for (const coir_failure *f = checked.also; f != NULL; f = coir_failure_next(f))
+        coir__node_note_sole(node, coir_failure_value(f));
     return node;
 }
 

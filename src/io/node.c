@@ -97,7 +97,8 @@ static void drop_carried(coir_io *node)
     }
     switch (node->op) {
     case OP_RESULT:
-        coir__failures_drop(node->failure.also);
+        if (!taken)
+            coir__failures_drop(node->failure.also);
         break;
     case OP_OWNS:
         node->drop(node->kept_env);

@@ -36,7 +36,7 @@ static bool has_other_owners(const coir_io *node)
 {
     if (node->flags & NODE_STATIC)                      /* a constant: nobody minds that it is everywhere */
         return false;
-    return (load_relaxed(&node->refs) & ~NODE_TAKEN) > 1;       /* relaxed: a hint, and the node stays for us */
+    return (load_acquire(&node->refs) & ~NODE_TAKEN) > 1;       /* as in coir__node_sole(): who gave it up has done with it */
 }
 
 static size_t child_count(const coir_io *node)

@@ -121,7 +121,8 @@ static void drop_rest(coir_value lent, coir_value given)
 
 static bool was_taken(const coir_value *before, const coir_value *lent) { return coir_is_none(lent) && !coir_is_none(before); }
 
-/* fn on the payload of one failure. If it breaks its promise the failure stays, in `also` of the panic. */
+/* fn on the payload of one failure. If it breaks its promise the failure stays, in `also` of the panic; for a panic another is no broken
+ * promise. */
 static coir_result mapped_failure(coir_tag tag, coir_value value, coir_map_fn *fn, void *env)
 {
     coir_value lent = value;
@@ -131,7 +132,9 @@ static coir_result mapped_failure(coir_tag tag, coir_value value, coir_map_fn *f
         return coir_result_of(tag, given);
     }
     coir_result panic = coir__panic_of(given);
-    if (!was_taken(&value, &lent))
+    if (tag == COIR_PANIC)
+        drop_held(lent);
+    else if (!was_taken(&value, &lent))
         coir__also(&panic, coir_result_of(tag, lent));
     return panic;
 }

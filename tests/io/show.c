@@ -320,9 +320,10 @@ TEST(io_show, io_is_shown_while_other_threads_run_it)
         watching.io = coir_repeat(coir_or_else(coir_recover(
             coir_then(coir_zip(COIR_IOS(coir_pure(sole_thing(2)), coir_pure(coir_list(1, items)), coir_pure(thing(3)))), coir_yield()),
             flat_map, NULL), coir_unit()), 100);
+        coir_io *run_too = coir_io_ref(watching.io);    /* before the other thread begins: a reference is one thread's at a time */
         pthread_t thread;
         CHECK_INT(pthread_create(&thread, NULL, watch, &watching), 0);
-        CHECK_STR(outcome(2, coir_io_ref(watching.io)), "OK 0");
+        CHECK_STR(outcome(2, run_too), "OK 0");
         atomic_store(&watching.over, true);
         CHECK_INT(pthread_join(thread, NULL), 0);
         coir_io_drop(watching.io);

@@ -1,0 +1,202 @@
+/*
+ * cells.c - free cells for each thread, batches of them in a depot, chunks from the allocator
+ *
+ * Invariants
+ *   1. A cell is in exactly one place: in use, in one thread's magazine, or in one batch of the depot.
+ *   2. A thread's magazine holds at most 4 batches of a class; what is more goes to the depot, a batch at a time.
+ *   3. When a thread ends all its cells and the rest of its chunk go to the depot.
+ *   4. Chunks are on one list and go back only when the library is unloaded.
+ *
+ * The depot of each class is a list of batches under a spinlock held for a few instructions. A batch is a chain through
+ * cell.next; batches are chained through next_batch of their first cells.
+ */
+#include "base/memory.h"
+
+#ifdef COIR_PLAIN_MEMORY
+
+void *coir__alloc_slow(size_t size)             { return coir__allocate(size); }
+void  coir__free_slow(void *memory, size_t size) { coir__release(memory, size); }
+
+#else
+
+#include <ck_spinlock.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+/* -------------------------------------------------------------------------------------------------- chunks and the depot */
+
+enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 2 << 20, HUGE_PAGE = 2 << 20 };
+
+struct chunk { struct chunk *next; size_t alignment; };         /* at the start of each chunk; 16 bytes, so cells stay aligned */
+
+static struct {
+    ck_spinlock_fas_t lock;
+    struct cell      *batches;
+} depots[MEMORY_CLASSES];
+
+static struct {
+    pthread_mutex_t lock;
+    struct chunk   *chunks;
+    size_t          next_size;                          /* doubles from CHUNK_MIN to CHUNK_MAX */
+    char           *rest, *rest_end;                    /* what an ended thread left of its chunk */
+} system_memory = { PTHREAD_MUTEX_INITIALIZER, NULL, CHUNK_MIN, NULL, NULL };
+
+static bool chunk_next(void)
+{
+    pthread_mutex_lock(&system_memory.lock);
+    if (system_memory.rest != NULL) {
+        coir__me.fresh = system_memory.rest;
+        coir__me.fresh_end = system_memory.rest_end;
+        system_memory.rest = NULL;
+        pthread_mutex_unlock(&system_memory.lock);
+        return true;
+    }
+    size_t size = system_memory.next_size, alignment = size == CHUNK_MAX ? HUGE_PAGE : MEMORY_STEP;
+    struct chunk *chunk = coir__chunk(size, alignment);
+    if (chunk != NULL) {
+        if (size == CHUNK_MAX)
+            (void)madvise(chunk, size, MADV_HUGEPAGE);  /* a fifth of the cost of first touches, where it is granted */
+        else
+            system_memory.next_size *= 2;
+        chunk->alignment = alignment;
+        chunk->next = system_memory.chunks;
+        system_memory.chunks = chunk;
+        coir__me.fresh = (char *)(chunk + 1);
+        coir__me.fresh_end = (char *)chunk + size;
+    }
+    pthread_mutex_unlock(&system_memory.lock);
+    return chunk != NULL;
+}
+
+static void depot_put(size_t class, struct cell *batch)
+{
+    ck_spinlock_fas_lock(&depots[class].lock);
+    batch->next_batch = depots[class].batches;
+    depots[class].batches = batch;
+    ck_spinlock_fas_unlock(&depots[class].lock);
+}
+
+static struct cell *depot_take(size_t class)
+{
+    ck_spinlock_fas_lock(&depots[class].lock);
+    struct cell *batch = depots[class].batches;
+    if (batch != NULL)
+        depots[class].batches = batch->next_batch;
+    ck_spinlock_fas_unlock(&depots[class].lock);
+    return batch;
+}
+
+/* ------------------------------------------------------------------------------------------- threads that come and go */
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
+static bool thread_key_made;
+static _Atomic int threads_registered;
+
+static void thread_gone(void *me)
+{
+    struct coir__thread *thread = me;
+    for (size_t class = 1; class < MEMORY_CLASSES; class++) {
+        if (thread->magazines[class].first != NULL)
+            depot_put(class, thread->magazines[class].first);
+        thread->magazines[class] = (struct magazine){ NULL, 0 };
+    }
+    if (thread->fresh != NULL) {
+        pthread_mutex_lock(&system_memory.lock);
+        if (system_memory.rest_end - system_memory.rest < thread->fresh_end - thread->fresh) {
+            system_memory.rest = thread->fresh;
+            system_memory.rest_end = thread->fresh_end;
+        }
+        pthread_mutex_unlock(&system_memory.lock);
+    }
+    thread->fresh = thread->fresh_end = NULL;
+    thread->registered = false;                         /* another key's destructor may come here once more */
+    fetch_sub_acq_rel(&threads_registered, 1);
+}
+
+static void thread_key_make(void) { thread_key_made = pthread_key_create(&thread_key, thread_gone) == 0; }
+
+static void thread_register(void)
+{
+    pthread_once(&thread_key_once, thread_key_make);
+    if (thread_key_made && pthread_setspecific(thread_key, &coir__me) == 0) {
+        coir__me.registered = true;
+        fetch_add_acq_rel(&threads_registered, 1);
+    }
+}
+
+/* Unloading, and the end of the process, which looks the same from here: there another thread may still be at work, so then the
+ * chunks stay. */
+__attribute__((destructor)) static void memory_unload(void)
+{
+    if (thread_key_made)
+        pthread_key_delete(thread_key);
+    if (load_acquire(&threads_registered) > (coir__me.registered ? 1 : 0))
+        return;
+    while (system_memory.chunks != NULL) {
+        struct chunk *chunk = system_memory.chunks;
+        system_memory.chunks = chunk->next;
+        coir__chunk_free(chunk, 0, chunk->alignment);
+    }
+    coir__me = (struct coir__thread){ .fresh = NULL };
+    for (size_t class = 0; class < MEMORY_CLASSES; class++)
+        depots[class].batches = NULL;
+    system_memory.rest = NULL;
+}
+
+/* --------------------------------------------------------------------------------------------------------- slow ways */
+
+static void *carve(size_t size)
+{
+    if ((size_t)(coir__me.fresh_end - coir__me.fresh) < size && !chunk_next())
+        return NULL;
+    if ((size_t)(coir__me.fresh_end - coir__me.fresh) < size)
+        return carve(size);                             /* an ended thread's rest was too small: take a whole one */
+    char *cell = coir__me.fresh;
+    coir__me.fresh += size;
+    return cell;
+}
+
+static NOINLINE void *cell_slow(size_t class)
+{
+    if (!coir__me.registered)
+        thread_register();
+    struct cell *batch = depot_take(class);
+    if (batch == NULL)
+        return carve(class * MEMORY_STEP);
+    struct magazine *magazine = &coir__me.magazines[class];
+    uint32_t count = 0;
+    for (struct cell *cell = batch; cell != NULL; cell = cell->next)
+        count++;
+    magazine->first = batch->next;
+    magazine->count = count - 1;
+    return batch;
+}
+
+void *coir__alloc_slow(size_t size)
+{
+    if (size > MEMORY_CELL_MAX)
+        return coir__allocate(size);
+    return cell_slow((size + MEMORY_STEP - 1) / MEMORY_STEP);
+}
+
+void coir__free_slow(void *memory, size_t size) { coir__release(memory, size); }
+
+/* Hands the two batches freed last to the depot: the older cells stay, they are the likelier to be in the cache of nobody else. */
+void coir__magazine_spill(size_t class)
+{
+    struct magazine *magazine = &coir__me.magazines[class];
+    if (!coir__me.registered)
+        thread_register();
+    for (int i = 0; i < 2; i++) {
+        struct cell *batch = magazine->first, *last = batch;
+        for (int n = 1; n < MEMORY_BATCH; n++)
+            last = last->next;
+        magazine->first = last->next;
+        magazine->count -= MEMORY_BATCH;
+        last->next = NULL;
+        depot_put(class, batch);
+    }
+}
+
+#endif
