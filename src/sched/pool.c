@@ -77,6 +77,8 @@ static coir_fiber *backlog_take(struct backlog *backlog, size_t most)
     return count == 0 ? NULL : first;
 }
 
+static inline bool pool_injected_is_empty(struct pool *pool) { return ck_pr_load_ptr(&pool->injected.head) == NULL; }
+
 /* ------------------------------------------------------------------------------------------------------- waking others */
 
 static void parked_remove(struct pool *pool, struct worker *worker)
@@ -219,7 +221,7 @@ static coir_fiber *worker_adopt(struct worker *worker, coir_fiber *chain)
 /* The stack gives the newest first; what was injected first is to run first. */
 static coir_fiber *worker_take_injected(struct worker *worker)
 {
-    if (likely(CK_STACK_ISEMPTY(&worker->pool->injected)))
+    if (likely(pool_injected_is_empty(worker->pool)))
         return NULL;
     ck_stack_entry_t *entry = ck_stack_batch_pop_upmc(&worker->pool->injected);
     coir_fiber *oldest = NULL;
@@ -259,7 +261,7 @@ static coir_fiber *worker_take_oldest(struct worker *worker)
 static bool worker_has_more(struct worker *worker)
 {
     return deque_size(&worker->deque) > 0 || ck_ring_size(&worker->yielded) > 0 || load_relaxed(&worker->backlog.count) > 0 ||
-           !CK_STACK_ISEMPTY(&worker->pool->injected);
+           !pool_injected_is_empty(worker->pool);
 }
 
 /* To the back of the queue, unless it is alone. */
@@ -358,7 +360,7 @@ static coir_fiber *worker_steal(struct worker *thief)
 static bool worker_sees_work(struct worker *worker, bool watching)
 {
     struct pool *pool = worker->pool;
-    bool any = !CK_STACK_ISEMPTY(&pool->injected);
+    bool any = !pool_injected_is_empty(pool);
     if (!watching)
         return any || load_relaxed(&pool->stopped);
     int64_t now = clock_monotonic();
@@ -384,7 +386,7 @@ static bool worker_spin(struct worker *worker)
     do {
         for (int i = 0; i < 32 && !found; i++) {
             cpu_pause();
-            found = !CK_STACK_ISEMPTY(&pool->injected) || load_relaxed(&pool->stopped);
+            found = !pool_injected_is_empty(pool) || load_relaxed(&pool->stopped);
         }
     } while (!found && clock_monotonic() < end);
     store_relaxed(&pool->spinning, 0);
@@ -442,14 +444,14 @@ enum judgement { RUN_GOES_ON, RUN_HAS_WORK, RUN_IS_OVER };           /* over: po
 /* By the one busy worker, with nothing runnable. */
 static enum judgement pool_examine(struct pool *pool)
 {
-    if (!CK_STACK_ISEMPTY(&pool->injected))
+    if (!pool_injected_is_empty(pool))
         return RUN_HAS_WORK;
     if (POOL_SUM(pool, forked) == POOL_SUM(pool, ended)) {
         pool_stop(pool, coir_ok(coir_none()));
         return RUN_IS_OVER;
     }
     bool expects = pool_expects(pool);
-    if (!CK_STACK_ISEMPTY(&pool->injected))             /* what was expected may just have come */
+    if (!pool_injected_is_empty(pool))             /* what was expected may just have come */
         return RUN_HAS_WORK;
     if (pool_judge_rings(pool, !expects))
         return RUN_HAS_WORK;
