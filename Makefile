@@ -48,9 +48,9 @@ flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Ites
 flags.ubsan    = -O1 -fsanitize=undefined -fno-sanitize-recover=all -DCHECK_SLOWNESS=2
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
 
-launch.asan     = ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1 $(SAME_ADDRESSES)
-launch.tsan     = TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
-launch.ubsan    = UBSAN_OPTIONS=print_stacktrace=1
+launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1 $(SAME_ADDRESSES)
+launch.tsan     = env TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
+launch.ubsan    = env UBSAN_OPTIONS=print_stacktrace=1
 launch.valgrind = valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
                   --show-leak-kinds=definite,indirect,possible --trace-children=yes --fair-sched=yes
 # Kernels that scatter addresses widely are too much for the sanitizers of some compilers.
@@ -158,11 +158,13 @@ $(B)/examples/%: docs/examples/%.cpp $(PARTS) $(B)/libcoir.a
 
 # ------------------------------------------------------------------------------------------------------ what to make
 
+SUITES       = "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),$(ONLY),$(if $(ONLY),--filter '*$(ONLY)*'))"
+RUN_EXAMPLES = "LAUNCH='$(launch.$(VARIANT))' tests/check/examples $(B)"
+
 .PHONY: test examples demo bench
-test: all $(B)/tests examples	## every test: suites under Criterion, examples, headers, layers, exported names
-	tests/check/tally "$(B)/tests $(if $(ONLY),--filter '*$(ONLY)*')" \
-	    $(if $(ONLY),,"tests/check/examples $(B)" tests/check/headers tests/check/layers "tests/check/exports $(B)" \
-	        $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
+test: all $(B)/tests examples $(B)/bench	## every test: suites under Criterion, examples, headers, layers, exported names
+	tests/check/tally $(SUITES) $(if $(ONLY),,$(RUN_EXAMPLES) tests/check/headers tests/check/layers "tests/check/exports $(B)" \
+	    $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
 
 examples: $(PROGRAMS:%=$(B)/examples/%)	## the programs of docs/examples
 
@@ -172,15 +174,18 @@ demo: $(B)/examples/bounded_api_calls	## thousands of API calls, never more than
 bench: $(B)/bench	## one line of figures for each workload, with the budget
 	$< --table $(ARGS)
 
-.PHONY: asan tsan ubsan valgrind clang stress selftest
-asan:	## the suites under the address and leak sanitizers
-tsan:	## the suites under the thread sanitizer
-ubsan:	## the suites under the sanitizer for undefined behaviour
+.PHONY: check asan tsan ubsan valgrind clang stress selftest
+check: | $(AFTER_DEPS)	## the suites and examples in the checking build
+	$(MAKE) CHECK=1 run-tests
+
+asan:	## the same under the address and leak sanitizers
+tsan:	## the same under the thread sanitizer
+ubsan:	## the same under the sanitizer for undefined behaviour
 valgrind:	## the suites under valgrind
 asan tsan ubsan valgrind: | $(AFTER_DEPS)
 	$(MAKE) VARIANT=$@ run-tests
 
-clang: | $(AFTER_DEPS)	## the library and the suites built by clang
+clang: | $(AFTER_DEPS)	## the suites and examples, all built by clang
 	$(MAKE) VARIANT=clang CC=clang CXX=clang++ run-tests
 
 stress: | $(AFTER_DEPS)	## many threads for minutes; also with VARIANT=tsan
@@ -192,8 +197,8 @@ selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner 
 
 # In the variant at hand; called by the targets above.
 .PHONY: run-tests run-stress build-selftest
-run-tests: $(if $(OWN),,all examples) $(B)/tests
-	tests/check/tally "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),$(ONLY),$(if $(ONLY),--filter '*$(ONLY)*'))"
+run-tests: $(if $(OWN),,all) $(B)/tests $(if $(filter valgrind,$(VARIANT)),,examples)
+	tests/check/tally $(SUITES) $(if $(ONLY)$(filter valgrind,$(VARIANT)),,$(RUN_EXAMPLES))
 
 run-stress: $(B)/stress
 	tests/check/tally "$(launch.$(VARIANT)) $(B)/stress -v $(ONLY)"
