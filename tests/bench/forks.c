@@ -151,7 +151,7 @@ static void fib(struct bench *b)
 
 /* --------------------------------------------------------------------------------------------------------------- nqueens */
 
-enum { QUEENS_MAX = 16, FIBERS_MIN = 200000 };
+enum { QUEENS_MAX = 12, FIBERS_MIN = 200000 };
 
 /* Which columns are taken, and which of the next row are threatened along the two diagonals. */
 struct board { uint32_t size, columns, falling, rising; };
@@ -172,18 +172,34 @@ static bool is_full(const struct board *board)
     return board->columns == (1u << board->size) - 1;
 }
 
+struct queens { struct board board; int64_t placements; uint32_t left, count; coir_fiber *moves[QUEENS_MAX]; };
+
+static coir_io *queens_routine(coir_routine *self);
+
 static coir_io *count_placements(void *env)
 {
     const struct board *board = env;
-    coir_io *moves[QUEENS_MAX];
-    size_t   count = 0;
-    if (is_full(board))
-        return coir_pure(coir_int(1));
-    for (uint32_t left = free_columns(board); left; left &= left - 1) {
-        struct board next = with_queen(board, left & -left);
-        moves[count++] = coir_suspend_copy(count_placements, &next, sizeof next);
+    uint32_t left = free_columns(board);
+    if (left == 0)
+        return coir_pure(coir_int(is_full(board)));
+    return coir_do(queens_routine, COIR_ENV(struct queens, .board = *board, .left = left));
+}
+
+static coir_io *queens_routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct queens, my);
+    for (; my->left; my->left &= my->left - 1) {
+        struct board next = with_queen(&my->board, my->left & -my->left);
+        COIR_AWAIT(coir_fork(coir_suspend_copy(count_placements, &next, sizeof next)));
+        my->moves[my->count++] = coir_fiber_ref(coir_fiber_of(&self->result.value));
     }
-    return count == 0 ? coir_pure(coir_int(0)) : bench_sum(coir_parallel(count, moves));
+    while (my->count > 0) {
+        COIR_AWAIT(coir_join(my->moves[--my->count]));
+        my->placements += self->result.value.i64;
+        coir_fiber_drop(my->moves[my->count]);
+    }
+    COIR_RETURN(coir_int(my->placements));
+    COIR_END;
 }
 
 /* The same without fibers: counts the placements, and the moves that the fibers are forked for. */

@@ -89,13 +89,18 @@ static void lock(struct bench *b)
 
 /* ---------------------------------------------------------------------------------------------------------------- parked */
 
-struct crowd { coir_semaphore *gate; coir_io *waiter; atomic_llong arrived; int64_t count; double bytes; };
+struct crowd { coir_semaphore *gate; atomic_llong arrived; int64_t count; double bytes; };
 
 static coir_result arrive(void *env)
 {
     struct crowd *crowd = env;
     atomic_fetch_add_explicit(&crowd->arrived, 1, memory_order_relaxed);
     return coir_ok(coir_none());
+}
+
+static coir_io *waiter(struct crowd *crowd)
+{
+    return coir_then(coir_defer(arrive, crowd), coir_acquire(crowd->gate, 1));
 }
 
 struct opening { struct crowd *crowd; int64_t forked, kib_before; };
@@ -105,7 +110,7 @@ static coir_io *opening_routine(coir_routine *self)
     COIR_BEGIN(self, struct opening, my);
     my->kib_before = bench_memory_kib("VmRSS");
     for (; my->forked < my->crowd->count; my->forked++)
-        COIR_AWAIT(coir_fork(coir_io_ref(my->crowd->waiter)));
+        COIR_AWAIT(coir_fork(waiter(my->crowd)));
     while (atomic_load(&my->crowd->arrived) < my->crowd->count)
         COIR_AWAIT(coir_yield());
     COIR_AWAIT(coir_sleep(coir_ms(20)));        /* who arrived last may still be on its way into the queue */
@@ -118,11 +123,9 @@ static coir_io *opening_routine(coir_routine *self)
 static void parked(struct bench *b)
 {
     struct crowd crowd = { .count = b->n, .gate = coir_semaphore_new_bounded(0, b->n) };
-    crowd.waiter = coir_then(coir_defer(arrive, &crowd), coir_acquire(crowd.gate, 1));
     bench_run(b, coir_do(opening_routine, COIR_ENV(struct opening, .crowd = &crowd)));
     bench_note(b, "bytes_per_fiber=%.0f", crowd.bytes);
     bench_check(coir_semaphore_available(crowd.gate) == 0, "all have passed the gate");
-    coir_io_drop(crowd.waiter);
     coir_semaphore_drop(crowd.gate);
 }
 
