@@ -44,9 +44,11 @@ struct coir__thread {
 };
 extern _Thread_local struct coir__thread coir__me __attribute__((tls_model("initial-exec")));
 
-/* coir__alloc: size > 0. NULL when there is no memory. Not zeroed. */
+/* coir__alloc: size > 0. NULL when there is no memory. Not zeroed. coir__cell_alloc: the same for `class` times MEMORY_STEP bytes. */
 static inline void *coir__alloc(size_t size);
 static inline void  coir__free(void *memory, size_t size);
+static inline void *coir__cell_alloc(size_t class);
+static inline void  coir__cell_free(void *memory, size_t class);
 
 /* coir__allocate, coir__release: straight from and to the user's allocator. */
 void *coir__allocate(size_t size);
@@ -73,15 +75,15 @@ void  coir__magazine_spill(size_t class);
 
 #ifdef COIR_PLAIN_MEMORY
 
-static inline void *coir__alloc(size_t size)             { return coir__alloc_slow(size); }
-static inline void  coir__free(void *memory, size_t size) { coir__free_slow(memory, size); }
+static inline void *coir__cell_alloc(size_t class)              { return coir__alloc_slow(class * MEMORY_STEP); }
+static inline void  coir__cell_free(void *memory, size_t class) { coir__free_slow(memory, class * MEMORY_STEP); }
 
 #else
 
-static ALWAYS_INLINE void *coir__alloc(size_t size)
+static ALWAYS_INLINE void *coir__cell_alloc(size_t class)
 {
-    if (likely(size <= MEMORY_CELL_MAX)) {
-        struct magazine *magazine = &coir__me.magazines[(size + MEMORY_STEP - 1) / MEMORY_STEP];
+    if (likely(class < MEMORY_CLASSES)) {
+        struct magazine *magazine = &coir__me.magazines[class];
         struct cell *cell = magazine->first;
         if (likely(cell != NULL)) {
             magazine->first = cell->next;
@@ -89,16 +91,15 @@ static ALWAYS_INLINE void *coir__alloc(size_t size)
             return cell;
         }
     }
-    return coir__alloc_slow(size);
+    return coir__alloc_slow(class * MEMORY_STEP);
 }
 
-static ALWAYS_INLINE void coir__free(void *memory, size_t size)
+static ALWAYS_INLINE void coir__cell_free(void *memory, size_t class)
 {
-    if (unlikely(size > MEMORY_CELL_MAX)) {
-        coir__free_slow(memory, size);
+    if (unlikely(class >= MEMORY_CLASSES)) {
+        coir__free_slow(memory, class * MEMORY_STEP);
         return;
     }
-    size_t class = (size + MEMORY_STEP - 1) / MEMORY_STEP;
     struct magazine *magazine = &coir__me.magazines[class];
     struct cell *cell = memory;
     cell->next = magazine->first;
@@ -108,4 +109,9 @@ static ALWAYS_INLINE void coir__free(void *memory, size_t size)
 }
 
 #endif
+
+static ALWAYS_INLINE size_t coir__class_of(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP; }
+static ALWAYS_INLINE void *coir__alloc(size_t size)     { return coir__cell_alloc(coir__class_of(size)); }
+static ALWAYS_INLINE void  coir__free(void *memory, size_t size) { coir__cell_free(memory, coir__class_of(size)); }
+
 #endif

@@ -198,6 +198,13 @@ static void frame_drop(coir_fiber *fiber, coir_io *frame)
     case OP_PRIM:
         frame->prim->disarm(fiber, frame);
         break;
+    case OP_HOLD:
+        if (!(frame->flags & NODE_SAVED)) {
+            frame->prim->disarm(fiber, frame);
+            if (!borrowed)
+                coir_io_drop(frame->hold.body);
+        }
+        break;
     }
     switch (frame->op) {
     case OP_ITERATE: case OP_ROUTINE: case OP_TRAVERSE: case OP_EACH: case OP_PIN: case OP_KEEP: case OP_GIVE: case OP_KEEP_ALL:
@@ -361,7 +368,6 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
             goto no_memory;                                                                                              \
     } while (0)
 #define PUSHED()      (frame->up = top, top = frame)
-#define PUSH_CHILD()  do { PUSH(NODE_SMALL); coir_io *child = io->child; PUSHED(); io = child; } while (0)
 #define POP()         (top = frame->up)
 #define POP_FREE()    do { POP(); coir__node_free(frame); } while (0)
 /* The callback of `frame`, already popped, gave io; what it was lent and left stays under it. */
@@ -396,16 +402,15 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
     seat->fiber = fiber;
     if (unlikely(fiber->flags & FIBER_WAITING))
         goto resumed;
-    if (load_relaxed(&fiber->phase) == PHASE_NEW)
+    if (load_relaxed(&fiber->phase) == PHASE_NEW) {
         store_relaxed(&fiber->phase, PHASE_ALIVE);
-    else if (io == NULL)
+        if (unlikely(io == NULL))
+            result = ran_null(fiber);
+    }
+    if (io == NULL)
         GO_UP();
 
-down:
-    if (unlikely(io == NULL)) {
-        result = ran_null(fiber);
-        GO_UP();
-    }
+down:                                                   /* io is not NULL: nodes hold none, and what callbacks give is looked at */
     if (unlikely(--budget < 0)) {
         SAVE();
         return STOP_SPENT;
@@ -413,6 +418,20 @@ down:
     if (!borrowed && unlikely(!coir__node_sole(io)))
         goto shared;
 dispatch:
+    if (io->op <= OP_LAST_PUSHED) {
+        PUSH(NODE_SMALL);
+        coir_io *child = io->child;
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
+    if (io->op <= OP_LAST_PUSHED_WITH_RESULT) {
+        PUSH(NODE_SIZE_OF(result));
+        coir_io *child = io->child;
+        PUSHED();
+        io = child;
+        GO_DOWN();
+    }
     switch ((enum op)io->op) {
     DOWN(PURE):
         result = ok_of(value_of(io, borrowed, &io->value));
@@ -466,17 +485,6 @@ dispatch:
         }
         GO_DOWN();
 
-    DOWN(MAP): DOWN(FLAT_MAP): DOWN(THEN): DOWN(THEN_KEEP): DOWN(TAP): DOWN(FLATTEN): DOWN(ATTEMPT): DOWN(CATCH): DOWN(OR_ELSE):
-    DOWN(RECOVER): DOWN(MAP_ERROR): DOWN(MAP_PANIC): DOWN(OR_PANIC):
-        PUSH_CHILD();
-        GO_DOWN();
-    DOWN(CATCH_CODE): DOWN(OWNS): DOWN(REDEEM): DOWN(FINALLY): DOWN(FINALLY_FN): DOWN(ON_FAILURE): DOWN(ON_CANCEL): DOWN(ALWAYS): {
-        PUSH(NODE_SIZE_OF(result));
-        coir_io *child = io->child;
-        PUSHED();
-        io = child;
-        GO_DOWN();
-    }
     DOWN(AS): {
         PUSH(NODE_SIZE_OF(state));
         coir_io *child = io->child;
@@ -690,7 +698,7 @@ dispatch:
         const struct coir__prim *prim = io->prim;
         if (likely(prim->attempt(fiber, io, &result) == PRIM_DONE)) {
             if (!borrowed) {
-                prim->drop(io);
+                coir__prim_drop(io);
                 coir__node_free(io);
             }
             GO_UP();
@@ -698,7 +706,17 @@ dispatch:
         PUSH(node_size(io));
         PUSHED();
         frame->prim_own.waiter.fiber = fiber;
-        io = NULL;
+        goto arm;
+    }
+    DOWN(HOLD): {
+        PUSH(NODE_SIZE_OF(hold));
+        coir_io *child = io->child;
+        enum prim_step step = frame->prim->attempt(fiber, frame, &result);
+        PUSHED();
+        frame->hold.body = child;
+        if (likely(step == PRIM_DONE))
+            goto prim_done;
+        frame->prim_own.waiter.fiber = fiber;
         goto arm;
     }
 
@@ -750,7 +768,8 @@ no_memory:                                              /* for the frame of a bo
     result = coir__no_memory();
     GO_UP();
 
-arm:
+arm:                                                    /* frame is top */
+    io = NULL;
     SAVE();
     wait_begin(&fiber->wait);
     fiber->flags |= FIBER_WAITING;
@@ -775,9 +794,18 @@ resumed:
     else if (frame->prim->woken != NULL && frame->prim->woken(fiber, frame, &result) == PRIM_WAIT)
         goto arm;
 prim_done:
+    if (frame->op == OP_HOLD) {
+        io = frame->hold.body;
+        borrowed = frame->flags & NODE_BORROWED;
+        frame->flags |= NODE_SAVED;
+        if (likely(result.tag == COIR_OK))
+            GO_DOWN();
+        if (!borrowed)
+            coir_io_drop(io);
+    }
     POP();
     if (!(frame->flags & NODE_BORROWED))
-        frame->prim->drop(frame);
+        coir__prim_drop(frame);
     coir__node_free(frame);
     GO_UP();
 
@@ -1163,6 +1191,17 @@ up:
         frame_drop(fiber, frame);
         GO_UP();
 
+    UP(HOLD): {
+        coir_result end;
+        POP();
+        frame->prim->give_back(fiber, frame, &end);
+        if (unlikely(end.tag != COIR_OK))
+            result = coir_result_and(result, end);
+        if (!(frame->flags & NODE_BORROWED))
+            coir__prim_drop(frame);
+        coir__node_free(frame);
+        GO_UP();
+    }
     UP(OWNS):
         POP();
         if (!(frame->flags & NODE_BORROWED))

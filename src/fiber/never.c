@@ -22,11 +22,9 @@ static void never_disarm(coir_fiber *fiber, coir_io *frame)
     (void)frame;
 }
 
-static void never_drop(coir_io *node) { (void)node; }
-
 static const struct coir__prim never_prim = {
     .name = "never", .awaits = "what never comes (coir_never)", .size = NODE_SIZE_OF(prim_own), .attempt = never_attempt,
-    .arm = never_arm, .disarm = never_disarm, .drop = never_drop,
+    .arm = never_arm, .disarm = never_disarm,
 };
 
 coir_io *coir_never(void) { return coir__prim_new(&never_prim, NULL, 0); }

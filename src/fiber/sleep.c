@@ -56,16 +56,14 @@ static void sleep_disarm(coir_fiber *fiber, coir_io *frame)
     run_of(fiber)->driver->timer_disarm(&sleep_of(frame)->timer);
 }
 
-static void sleep_drop(coir_io *node) { (void)node; }
-
 static const struct coir__prim sleep_prim = {
     .name = "sleep", .awaits = "a moment that never comes (coir_sleep)", .size = sizeof(struct sleep), .attempt = sleep_attempt,
-    .arm = sleep_arm, .disarm = sleep_disarm, .drop = sleep_drop,
+    .arm = sleep_arm, .disarm = sleep_disarm,
 };
 
 static const struct coir__prim sleep_until_prim = {
     .name = "sleep_until", .awaits = "a moment that never comes (coir_sleep_until)", .size = sizeof(struct sleep),
-    .attempt = sleep_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm, .drop = sleep_drop,
+    .attempt = sleep_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm,
 };
 
 coir_io *coir_sleep(coir_duration duration)
@@ -91,7 +89,7 @@ static enum prim_step now_attempt(coir_fiber *fiber, const coir_io *node, coir_r
 }
 
 static const struct coir__prim now_prim = {
-    .name = "now", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = now_attempt, .drop = sleep_drop,
+    .name = "now", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = now_attempt,
 };
 
 coir_io *coir_now(void) { return coir__prim_new(&now_prim, NULL, 0); }

@@ -2,14 +2,12 @@
  * node.c - references, and taking trees apart in constant C stack
  *
  * A dead node is nobody's but ours, so it serves as the cell of the list that it waits in: by its child pointer if it has no child there,
- * otherwise by the word that held env, which nothing needs any more. The thread's list is worked off by drain(); a drop that comes from
+ * otherwise by the word that held env, which nothing needs any more, or in a HOLD the child of a frame. The thread's list is worked off by drain(); a drop that comes from
  * inside (a value in a node that holds an io) only lengthens it.
  */
 #include "io/node.h"
 
 #include "io/prim.h"
-
-#include <string.h>
 
 const struct op_info coir__ops[OP_COUNT] = {
 #define OP(name, shown, children, value, down, up) { shown, CHILDREN_##children, VALUE_##value },
@@ -45,6 +43,8 @@ coir_io *coir__frame_of(const coir_io *node, size_t size)
 static coir_io **dead_link(coir_io *node)
 {
     enum children children = coir__ops[node->op].children;
+    if (node->op == OP_HOLD)
+        return &node->hold.body;
     return children == CHILDREN_ONE || children == CHILDREN_TWO ? &node->link : &node->child;
 }
 
@@ -108,7 +108,8 @@ static void drop_carried(coir_io *node)
         coir_key_drop(node->key);
         break;
     case OP_PRIM:
-        node->prim->drop(node);
+    case OP_HOLD:
+        coir__prim_drop(node);
         break;
     }
 }
@@ -177,34 +178,34 @@ coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_giv
     return coir__bad_argument(function, coir__callback_bad(fn, given));
 }
 
-coir_io *coir__callback_copy(enum op op, size_t size, any_fn *fn, struct env_given given)
-{
-    size_t at = (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;       /* aligned as by malloc() */
-    coir_io *node = coir__node_new(op, at + given.bytes);
-    if (node == NULL)
-        return NULL;
-    node->child = NULL;
-    node->any_fn = fn;
-    node->env = (char *)node + at;
-    node->flags = NODE_CAPTURED;
-    if (given.bytes > 0)
-        memcpy(node->env, given.env, given.bytes);
-    return node;
-}
-
 coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number)
 {
     coir_io *node = coir__node_new(OP_PRIM, size);
     if (node == NULL)
         return NULL;
-    memset((char *)node + offsetof(struct coir_io, child), 0, node_size(node) - offsetof(struct coir_io, child));
+    node->child = NULL;
     node->prim = prim;
     node->object = object;
     node->prim_own.number = number;
+    node->prim_own.waiter = (struct waiter){ NULL, NULL, NULL };
+    if (size > NODE_SIZE_OF(prim_own))
+        memset((char *)node + NODE_SIZE_OF(prim_own), 0, node_size(node) - NODE_SIZE_OF(prim_own));
     return node;
 }
 
 coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number)
 {
     return coir__prim_new_sized(prim, prim->size, object, number);
+}
+
+coir_io *coir__hold(const struct coir__prim *prim, void *object, int64_t number, coir_io *io)
+{
+    coir_io *node = io == NULL ? NULL : coir__prim_new_sized(prim, NODE_SIZE_OF(hold), object, number);
+    if (node == NULL) {
+        coir_io_drop(io);
+        return NULL;
+    }
+    node->op = OP_HOLD;
+    node->child = io;
+    return node;
 }

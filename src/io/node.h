@@ -24,6 +24,8 @@
 #include <coir/fiber.h>
 #include <coir/io.h>
 
+#include <string.h>
+
 enum op {
 #define OP(name, ...) OP_##name,
 #define FRAME_OP OP
@@ -32,6 +34,8 @@ enum op {
 #undef OP
     OP_COUNT
 };
+
+enum { OP_LAST_PUSHED = OP_OR_PANIC, OP_LAST_PUSHED_WITH_RESULT = OP_ALWAYS };           /* ORDER OPS */
 
 enum children { CHILDREN_NONE, CHILDREN_ONE, CHILDREN_TWO, CHILDREN_MANY };
 enum carried { VALUE_NONE, VALUE_HEAD, VALUE_STATE };
@@ -45,7 +49,7 @@ enum node_flags {
     NODE_CAPTURED = 4,                                  /* env points to bytes at the node's own end */
     NODE_OWNS     = 8,                                  /* its last two words are a struct owned_env */
     NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
-    NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome` */
+    NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome`; of HOLD: acquired */
     NODE_SOLE     = 128,                                /* the value that it carries cannot be shared: known before anybody may take it */
     NODE_ASIDE    = 64                                  /* of SEQUENCE, ZIP, PARALLEL: too many items for the node, they stand elsewhere */
 };
@@ -67,9 +71,14 @@ struct waiter { struct waiter *next, *prev; coir_fiber *fiber; };
 struct gather { size_t count, index; coir_value list; };
 
 struct coir_io {
-    _Atomic uint32_t refs;
-    uint8_t  op, flags;
-    uint16_t steps;                                     /* the node's size in units of MEMORY_STEP */
+    union {
+        struct {
+            _Atomic uint32_t refs;
+            uint8_t  op, flags;
+            uint16_t steps;                             /* the node's size in units of MEMORY_STEP */
+        };
+        uint64_t header;                                /* all of that, for making it in one store */
+    };
     union {
         coir_io *child;                                 /* in a node; one that has no such child is linked by it when dead */
         coir_io *up;                                    /* in a frame: the frame below it on the fiber's stack */
@@ -105,7 +114,7 @@ struct coir_io {
                 coir_io  *link;                         /* of a dead node with a child: the next one */
                 coir_io  *body;                         /* in a frame of REPEAT, FOREVER */
                 coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
-                void     *object;                       /* PRIM */
+                void     *object;                       /* PRIM, HOLD */
             };
         };
         coir_value value;                               /* PURE, RESULT, AGAIN, KEEP, GIVE */
@@ -122,6 +131,7 @@ struct coir_io {
         struct { struct gather gather; } zip;
         struct { coir_routine routine; coir_result outcome; coir_io *become; size_t size; } routine;     /* ROUTINE */
         struct { int64_t number; struct waiter waiter; } prim_own;              /* PRIM: more behind it if the primitive says so */
+        struct { int64_t number; struct waiter waiter; coir_io *body; } hold;   /* HOLD; in its frame body is its child */
     };
 };
 
@@ -135,14 +145,14 @@ static ALWAYS_INLINE size_t node_size(const coir_io *node) { return (size_t)node
 /* coir__node_new: of at least `size` bytes, with one reference; nothing behind the header is set. NULL without memory. */
 static ALWAYS_INLINE coir_io *coir__node_new(enum op op, size_t size)
 {
-    size_t steps = (size + MEMORY_STEP - 1) / MEMORY_STEP;
-    coir_io *node = coir__alloc(steps * MEMORY_STEP);
-    if (likely(node != NULL)) {
-        atomic_init(&node->refs, 1);
-        node->op = (uint8_t)op;
-        node->flags = 0;
-        node->steps = (uint16_t)steps;
-    }
+    size_t steps = coir__class_of(size);
+    coir_io *node = coir__cell_alloc(steps);
+    if (likely(node != NULL))
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        node->header = 1 | (uint64_t)op << 32 | (uint64_t)steps << 48;
+#else
+        node->header = (uint64_t)1 << 32 | (uint64_t)op << 24 | (uint64_t)steps;
+#endif
     return node;
 }
 
@@ -157,7 +167,7 @@ static ALWAYS_INLINE void coir__node_free(coir_io *node)
         else
             coir__node_release_items(node);
     }
-    coir__free(node, node_size(node));
+    coir__cell_free(node, node->steps);
 }
 
 /* coir__node_sole: whether the caller's reference is the only one. The acquire pairs with the release of those who gave theirs up:
@@ -203,27 +213,40 @@ static ALWAYS_INLINE struct env_given captured(const void *bytes, size_t size) {
 
 /* coir__callback_bad: why a callback and its env cannot serve; NULL if they can. */
 const char *coir__callback_bad(any_fn *fn, struct env_given given);
-/* coir__callback_copy: a node whose env is captured behind `size` bytes of its own. */
-coir_io *coir__callback_copy(enum op op, size_t size, any_fn *fn, struct env_given given);
+
+static ALWAYS_INLINE bool callback_fits(any_fn *fn, struct env_given given)
+{
+    return likely(fn != NULL && (!given.captured || (given.bytes <= CAPTURE_MAX && (given.env != NULL || given.bytes == 0))));
+}
+
+/* Most envs are a word or two, for which a call of memcpy() would cost more than all the rest. */
+static ALWAYS_INLINE void capture(void *to, const void *from, size_t bytes)
+{
+    if (likely(bytes == 8))
+        memcpy(to, from, 8);
+    else if (bytes == 16)
+        memcpy(to, from, 16);
+    else if (bytes > 0)
+        memcpy(to, from, bytes);
+}
 
 /* coir__callback_node: a node of `op`, with `size` bytes before what it captures; fn and env are set, and no child. The caller has asked
  * callback_fits(). NULL without memory. */
 static ALWAYS_INLINE coir_io *coir__callback_node(enum op op, size_t size, any_fn *fn, struct env_given given)
 {
-    if (given.captured)
-        return coir__callback_copy(op, size, fn, given);
-    coir_io *node = coir__node_new(op, size);
-    if (likely(node != NULL)) {
-        node->child = NULL;
-        node->any_fn = fn;
-        node->env = (void *)(uintptr_t)given.env;
+    size_t at = coir__class_of(size) * MEMORY_STEP;     /* captured bytes are aligned as by malloc() */
+    coir_io *node = coir__node_new(op, given.captured ? at + given.bytes : size);
+    if (unlikely(node == NULL))
+        return NULL;
+    node->child = NULL;
+    node->any_fn = fn;
+    node->env = (void *)(uintptr_t)given.env;
+    if (given.captured) {
+        node->env = (char *)node + at;
+        node->flags = NODE_CAPTURED;
+        capture(node->env, given.env, given.bytes);
     }
     return node;
-}
-
-static ALWAYS_INLINE bool callback_fits(any_fn *fn, struct env_given given)
-{
-    return likely(fn != NULL) && (!given.captured || coir__callback_bad(fn, given) == NULL);
 }
 
 /* coir__callback_refused: the io that says why. Takes what came with the callback. */

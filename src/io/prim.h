@@ -2,7 +2,7 @@
  * prim.h - the table of a primitive: how fibers use, and wait for, one kind of object
  *
  * The one instruction PRIM carries such a table, so the floors above add primitives (locks, sleeps, joins) that this floor and the interpreter
- * need not know. A node of PRIM has `object` and `number`, the primitive's own, and room behind them up to `size` bytes.
+ * need not know; HOLD carries one that acquires, and gives back when its child has ended. Such a node has `object` and `number`, the primitive's own, and room behind them up to `size` bytes.
  */
 #ifndef IO_PRIM_H
 #define IO_PRIM_H
@@ -22,6 +22,7 @@ struct waits_for {
 
 struct coir__prim {
     const char *name;                                   /* "acquire", for pictures */
+    const char *holds;                                  /* "with_lock": the same in a HOLD node; NULL: none such */
     const char *awaits;                                 /* "a lock", for messages */
     size_t      size;                                   /* of its nodes, at least NODE_SIZE_OF(prim_own) */
 
@@ -34,12 +35,21 @@ struct coir__prim {
     enum prim_step (*arm)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     enum prim_step (*woken)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     void (*disarm)(coir_fiber *fiber, coir_io *frame);
-    void (*drop)(coir_io *node);                        /* of a dead node: gives up the object */
+    void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
+    void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };
 
 /* coir__prim_new: a PRIM node of prim->size bytes, zeroed behind the header. NULL without memory. */
 coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number);
+/* coir__hold: runs io between the primitive and its give_back(). Takes io; the object's reference only if it does not give NULL. */
+coir_io *coir__hold(const struct coir__prim *prim, void *object, int64_t number, coir_io *io);
+/* coir__prim_drop: what a node of either kind mentions. */
+static inline void coir__prim_drop(coir_io *node)
+{
+    if (node->prim->drop != NULL)
+        node->prim->drop(node);
+}
 /* coir__prim_new_sized: with more room than prim->size. */
 coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number);
 

@@ -67,6 +67,8 @@ static const char *name_of(const coir_io *node)
     static const char *const results[] = { "from_result", "fail", "panic", "canceled" };
     if (node->op == OP_RESULT)
         return results[node->failure.tag];
+    if (node->op == OP_HOLD)
+        return node->prim->holds;
     return node->op == OP_PRIM ? node->prim->name : coir__ops[node->op].name;
 }
 

@@ -131,11 +131,9 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)
         slot_give(async->slot);
 }
 
-static void async_drop(coir_io *node) { (void)node; }
-
 static const struct coir__prim async_prim = {
     .name = "async", .awaits = "a callback", .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,
-    .woken = async_woken, .disarm = async_disarm, .drop = async_drop,
+    .woken = async_woken, .disarm = async_disarm,
 };
 
 static size_t rounded(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP; }

@@ -149,11 +149,6 @@ static struct waits_for acquire_waits_for(const coir_io *frame)
     return (struct waits_for){ load_relaxed(&lock->holder_id), false };
 }
 
-static const struct coir__prim acquire_prim = {
-    .name = "lock_acquire", .awaits = "a lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
-    .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for,
-};
-
 static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     coir_lock *lock = node->object;
@@ -209,6 +204,13 @@ static const struct coir__prim release_prim = {
     .name = "lock_release", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = release_attempt, .drop = node_drop,
 };
 
+static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
+
+static const struct coir__prim acquire_prim = {
+    .name = "lock_acquire", .holds = "with_lock", .awaits = "a lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
+    .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
+};
+
 /* The holder has ended with it. */
 static void lock_abandon(struct held *held)
 {
@@ -239,5 +241,12 @@ coir_io *coir_lock_release(coir_lock *lock) { return lock_io(&release_prim, lock
 
 coir_io *coir_with_lock(coir_lock *lock, coir_io *io)
 {
-    return coir_then(coir_lock_acquire(lock), coir_finally(io, coir_lock_release(lock)));
+    if (lock == NULL) {
+        coir_io_drop(io);
+        return NULL;
+    }
+    coir_io *node = coir__hold(&acquire_prim, lock, 0, io);
+    if (node != NULL)
+        coir_lock_ref(lock);
+    return node;
 }

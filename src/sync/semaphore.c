@@ -162,11 +162,6 @@ static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
 
 static void node_drop(coir_io *node) { coir_semaphore_drop(node->object); }
 
-static const struct coir__prim acquire_prim = {
-    .name = "acquire", .awaits = "permits of a semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
-    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop,
-};
-
 static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     coir_semaphore *semaphore = node->object;
@@ -223,6 +218,13 @@ static const struct coir__prim release_prim = {
     .name = "release", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = release_attempt, .drop = node_drop,
 };
 
+static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
+
+static const struct coir__prim acquire_prim = {
+    .name = "acquire", .holds = "with_permits", .awaits = "permits of a semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
+    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .give_back = give_back,
+};
+
 /* --------------------------------------------------------------------------------------------------------------- ios */
 
 static coir_io *permits_io(const char *function, const struct coir__prim *prim, coir_semaphore *semaphore, int64_t permits)
@@ -254,5 +256,12 @@ coir_io *coir_release(coir_semaphore *semaphore, int64_t permits)
 
 coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *io)
 {
-    return coir_then(coir_acquire(semaphore, permits), coir_finally(io, coir_release(semaphore, permits)));
+    if (semaphore == NULL || permits < 0) {
+        coir_io_drop(io);
+        return semaphore == NULL ? NULL : coir__bad_argument("coir_with_permits", "a negative number of permits");
+    }
+    coir_io *node = coir__hold(&acquire_prim, semaphore, permits, io);
+    if (node != NULL)
+        coir_semaphore_ref(semaphore);
+    return node;
 }
