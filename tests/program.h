@@ -43,9 +43,9 @@ COIR_PRINTF(1, 2) static inline void note(const char *format, ...)
 enum { SCRATCH_SIZE = 4000 };
 static inline char *scratch(void)
 {
-    static char buffers[6][SCRATCH_SIZE];
+    static char buffers[32][SCRATCH_SIZE];
     static atomic_uint turn;
-    return buffers[atomic_fetch_add(&turn, 1) % 6];
+    return buffers[atomic_fetch_add(&turn, 1) % 32];
 }
 
 /* notes: all since the last time, "" if none. */
@@ -169,10 +169,10 @@ static inline void describe_value(const coir_value *value, FILE *out)
         fputc('>', out);
     } else if (value->type == NULL) {
         fprintf(out, "%lld", (long long)value->i64);
-    } else if (is_thing(value)) {
-        thing_print(value->ptr, out);
     } else if (value->type == &coir_string_type) {
         fputs(coir_text(value), out);
+    } else if (value->type->print != NULL) {
+        value->type->print(value->ptr, out);
     } else {
         fputs(value->type->name, out);
     }
