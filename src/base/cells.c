@@ -146,15 +146,31 @@ __attribute__((destructor)) static void memory_unload(void)
 
 /* --------------------------------------------------------------------------------------------------------- slow ways */
 
-static void *carve(size_t size)
+enum { CARVE = 16 };                                    /* cells made at once, so that the way here is seldom gone */
+
+/* Makes sure of a chunk with room for one cell at least. */
+static bool chunk_has(size_t size)
 {
-    if ((size_t)(coir__me.fresh_end - coir__me.fresh) < size && !chunk_next())
+    while ((size_t)(coir__me.fresh_end - coir__me.fresh) < size)
+        if (!chunk_next())                              /* an ended thread's rest may be too small: then a whole one follows */
+            return false;
+    return true;
+}
+
+static struct cell *carve(size_t class)
+{
+    size_t size = class * MEMORY_STEP;
+    if (!chunk_has(size))
         return NULL;
-    if ((size_t)(coir__me.fresh_end - coir__me.fresh) < size)
-        return carve(size);                             /* an ended thread's rest was too small: take a whole one */
-    char *cell = coir__me.fresh;
-    coir__me.fresh += size;
-    return cell;
+    size_t room = (size_t)(coir__me.fresh_end - coir__me.fresh) / size, count = room < CARVE ? room : CARVE;
+    struct cell *first = NULL;
+    for (size_t i = count; i-- > 0; ) {
+        struct cell *cell = (struct cell *)(void *)(coir__me.fresh + i * size);
+        cell->next = first;
+        first = cell;
+    }
+    coir__me.fresh += count * size;
+    return first;
 }
 
 static NOINLINE void *cell_slow(size_t class)
@@ -163,7 +179,9 @@ static NOINLINE void *cell_slow(size_t class)
         thread_register();
     struct cell *batch = depot_take(class);
     if (batch == NULL)
-        return carve(class * MEMORY_STEP);
+        batch = carve(class);
+    if (batch == NULL)
+        return NULL;
     struct magazine *magazine = &coir__me.magazines[class];
     uint32_t count = 0;
     for (struct cell *cell = batch; cell != NULL; cell = cell->next)
