@@ -231,13 +231,36 @@ void coir__frames_drop(coir_fiber *fiber)
 
 /* --------------------------------------------------------------------------------------- the sequential notation's steps */
 
-/* The way into COIR_FINALLY: the body has ended with `outcome`, which its step may look at. */
-static void routine_enter_final(coir_fiber *fiber, coir_io *frame, coir_result outcome)
+/* A step gave an io to run. */
+static inline bool routine_awaits(const coir_routine *routine, const coir_io *io)
+{
+    return likely(io != NULL && (routine->flags == ROUTINE_AWAIT || routine->flags == ROUTINE_TRY));
+}
+
+/* What a step that awaits nothing said: the end of the body, or of the final part. */
+static coir_result routine_end_of_part(const coir_fiber *fiber, coir_io *frame, coir_io *given)
 {
     coir_routine *routine = &frame->routine.routine;
-    coir_result_drop(&routine->result);
-    routine->result = outcome;
-    routine->at = COIR_FINALLY_;
+    coir_io_drop(given);                                /* returned without COIR_AWAIT: no notation leaves one */
+    switch (routine->flags) {
+    case ROUTINE_ENDED:
+        return coir_result_take(&routine->result);
+    case ROUTINE_AWAIT:
+    case ROUTINE_TRY:
+        return ran_null(fiber);
+    case ROUTINE_BECOMES:
+    case ROUTINE_LEFT:
+        return coir_ok(coir_none());
+    default:
+        return misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, a frame of "
+                              "another size than coir_do() was given, or a return without COIR_RETURN");
+    }
+}
+
+/* The way into COIR_FINALLY. The outcome of the body stands in routine.result, where the final part may look at it. */
+static void routine_enter_final(coir_fiber *fiber, coir_io *frame)
+{
+    frame->routine.routine.at = COIR_FINALLY_;
     frame->flags |= NODE_FINAL;
     finalizing_add(fiber, 1);
 }
@@ -253,60 +276,57 @@ static coir_result routine_leave_final(coir_fiber *fiber, coir_io *frame, coir_r
     return merged(outcome, last);
 }
 
-/* Calls the step until it gives an io to run (true), or the routine has ended with *result (false). */
-static bool routine_go_on(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_result *result)
+/* Runs the final part up to its first await (true), or to the end (false): then *result is the routine's. */
+static bool routine_finalize(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_result *result)
 {
     coir_routine *routine = &frame->routine.routine;
-    for (;;) {
-        routine->flags = 0;
-        *io = frame->step(routine);
-        if (likely(*io != NULL && (routine->flags == ROUTINE_AWAIT || routine->flags == ROUTINE_TRY)))
-            return true;
-        bool final = frame->flags & NODE_FINAL;
-        coir_result end = coir_ok(coir_none());
-        coir_io_drop(*io);                              /* returned without COIR_AWAIT: no notation leaves one */
-        switch (routine->flags) {
-        case ROUTINE_AWAIT:
-        case ROUTINE_TRY:
-            end = ran_null(fiber);
-            break;
-        case ROUTINE_ENDED:
-            end = coir_result_take(&routine->result);
-            break;
-        case ROUTINE_BECOMES:
-        case ROUTINE_LEFT:
-            break;
-        default:
-            if (final && routine->flags == ROUTINE_LOST && routine->at == COIR_FINALLY_ && !(frame->flags & NODE_SAVED))
-                break;                                  /* it has no COIR_FINALLY */
-            end = misused(fiber, "coir_do: the step came to no place that it knows: an await inside a switch of its own, a frame of "
-                                 "another size than coir_do() was given, or a return without COIR_RETURN");
-            break;
-        }
-        if (final) {
-            *result = routine_leave_final(fiber, frame, end);
-            return false;
-        }
-        routine_enter_final(fiber, frame, end);
-    }
-}
-
-/* Offers the result of what was awaited to the routine. True: its step is to be called; false: it has ended with *result. */
-static bool routine_accepts(coir_fiber *fiber, coir_io *frame, coir_result *result)
-{
-    coir_routine *routine = &frame->routine.routine;
-    if (likely(result->tag == COIR_OK || (result->tag == COIR_ERROR && routine->flags == ROUTINE_TRY))) {
-        if (unlikely(holds_something(&routine->result)))
-            coir_result_drop(&routine->result);
-        routine->result = *result;
+    routine_enter_final(fiber, frame);
+    routine->flags = 0;
+    *io = frame->step(routine);
+    if (routine_awaits(routine, *io))
         return true;
-    }
-    if (frame->flags & NODE_FINAL) {
-        *result = routine_leave_final(fiber, frame, *result);
+    if (likely(routine->flags == ROUTINE_LOST && !(frame->flags & NODE_SAVED))) {
+        finalizing_add(fiber, -1);                      /* it has no COIR_FINALLY */
+        *result = routine->result;
         return false;
     }
-    routine_enter_final(fiber, frame, *result);
-    return true;
+    *result = routine_leave_final(fiber, frame, routine_end_of_part(fiber, frame, *io));
+    return false;
+}
+
+/* After a step that awaits nothing: true: there is an io to run, in the final part; false: the routine has ended with *result. */
+static bool routine_part_ended(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_result *result)
+{
+    coir_routine *routine = &frame->routine.routine;
+    if (frame->flags & NODE_FINAL) {
+        *result = routine_leave_final(fiber, frame, routine_end_of_part(fiber, frame, *io));
+        return false;
+    }
+    if (unlikely(routine->flags != ROUTINE_ENDED || *io != NULL)) {
+        coir_result end = routine_end_of_part(fiber, frame, *io);
+        coir_result_drop(&routine->result);
+        routine->result = end;
+    }
+    return routine_finalize(fiber, frame, io, result);
+}
+
+enum routine_way { ROUTINE_STEPS, ROUTINE_RUNS, ROUTINE_IS_OVER };
+
+/* Offers the result of what was awaited: the step is to be called; or *io, of the final part, run; or it has ended with *result. */
+static inline enum routine_way routine_offer(coir_fiber *fiber, coir_io *frame, coir_io **io, coir_result *result)
+{
+    coir_routine *routine = &frame->routine.routine;
+    bool accepted = likely(result->tag == COIR_OK) || (result->tag == COIR_ERROR && routine->flags == ROUTINE_TRY);
+    if (unlikely(!accepted && frame->flags & NODE_FINAL)) {
+        *result = routine_leave_final(fiber, frame, *result);
+        return ROUTINE_IS_OVER;
+    }
+    if (unlikely(holds_something(&routine->result)))
+        coir_result_drop(&routine->result);
+    routine->result = *result;
+    if (likely(accepted))
+        return ROUTINE_STEPS;
+    return routine_finalize(fiber, frame, io, result) ? ROUTINE_RUNS : ROUTINE_IS_OVER;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- forking */
@@ -809,21 +829,23 @@ prim_done:
     coir__node_free(frame);
     GO_UP();
 
-step:
-    if (routine_go_on(fiber, frame, &io, &result)) {
+step:                                                   /* frame is top, a ROUTINE */
+    frame->routine.routine.flags = 0;
+    io = frame->step(&frame->routine.routine);
+    if (routine_awaits(&frame->routine.routine, io) || routine_part_ended(fiber, frame, &io, &result)) {
         borrowed = false;
         GO_DOWN();
     }
+routine_over:
     io = frame->routine.become;
     POP_FREE();
-    if (io == NULL)
+    if (likely(io == NULL))
         GO_UP();
-    if (result.tag != COIR_OK) {
-        coir_io_drop(io);
-        GO_UP();
-    }
     borrowed = false;
-    GO_DOWN();
+    if (likely(result.tag == COIR_OK))
+        GO_DOWN();
+    coir_io_drop(io);
+    GO_UP();
 
 iterate:                                                /* frame is top, its state is what fn is to be lent */
     if (unlikely(coir__is_panic_value(&frame->state))) {
@@ -1229,11 +1251,16 @@ up:
         coir__node_free(frame);
         GO_UP();
     UP(ROUTINE):
-        if (likely(routine_accepts(fiber, frame, &result)))
+        switch (routine_offer(fiber, frame, &io, &result)) {
+        case ROUTINE_STEPS:
             goto step;
-        coir_io_drop(frame->routine.become);
-        POP_FREE();
-        GO_UP();
+        case ROUTINE_RUNS:
+            borrowed = false;
+            GO_DOWN();
+        case ROUTINE_IS_OVER:
+            goto routine_over;
+        }
+        unreachable();
 
     default:
         unreachable();

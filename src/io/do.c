@@ -72,8 +72,10 @@ coir_io *coir_routine_try_(coir_routine *self, unsigned at, coir_io *io)
 coir_io *coir_routine_end_(coir_routine *self, coir_result result)
 {
     outcome_save(self);
-    coir_result_drop(&self->result);
-    self->result = coir__checked(result);
+    if (unlikely(self->result.value.type != NULL || self->result.also != NULL))
+        coir_result_drop(&self->result);
+    self->result = result;
+    coir__check(&self->result);
     self->flags = ROUTINE_ENDED;
     return NULL;
 }
