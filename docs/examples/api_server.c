@@ -218,7 +218,7 @@ struct api_server *api_server_new(unsigned in_flight_max, uint64_t seed)
     if (server == NULL)
         return NULL;
     server->allowed = in_flight_max;
-    server->seed = seed;
+    server->seed = draw(&seed);         /* Scattered: 1 and 2 would give the same luck, one request later. */
     server->stop = eventfd(0, EFD_CLOEXEC);
     if (server->stop >= 0) {
         server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
