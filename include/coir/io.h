@@ -13,7 +13,8 @@
  * waits and may happen on any thread.
  *
  * Unless a function says otherwise:
- *   Takes   every coir_io * (coir_io_ref() makes one more reference, for an io that is used twice) and every coir_value.
+ *   Takes   every coir_io * (coir_io_ref() makes one more reference, for an io that is used twice) and every coir_value. Using an
+ *           io after it was taken, without a reference of one's own, is undefined; the checking build (make CHECK=1) makes it a panic.
  *           Arrays, labels and `bytes` are copied. `env` is borrowed: it must outlive the io's runs.
  *   Gives   an io that you own. NULL when there is no memory, or when an io it was given is NULL: then all that came with it is
  *           dropped. So no check is needed while building: running NULL is a COIR_PANIC with ENOMEM. A bad argument (a NULL

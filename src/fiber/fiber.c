@@ -153,9 +153,9 @@ static uint64_t id_take(struct coir__seat *seat)
 }
 
 /* The name of a fiber is the label of the io that it begins with. */
-static void *name_of(const coir_io *io)
+static void *name_of(coir_io *io)
 {
-    if (io == NULL || io->op != OP_NAMED)
+    if (io == NULL || coir__node_used_up(io) || io->op != OP_NAMED)
         return NULL;
     coir_value name = coir_share(&io->state);
     if (name.type == &coir_string_type)

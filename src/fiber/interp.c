@@ -746,6 +746,10 @@ dispatch:
 
     /* An owned reference to a node that has other owners: pinned from here on, and read only. */
 shared:
+    if (coir__node_used_up(io)) {
+        result = misused(fiber, "an io that was used up is run again: take coir_io_ref() for each further use");
+        GO_UP();
+    }
     if (io->flags & NODE_STATIC) {
         borrowed = true;
         goto dispatch;

@@ -27,6 +27,23 @@ void coir__node_release_env(coir_io *node)
 
 void coir__node_release_items(coir_io *node) { coir__free(node->items, node->many.count * sizeof *node->items); }
 
+#if NODE_WATCHED
+
+/* The nodes of this thread that were used up last. Those of a thread that ends stay where they are: their chunks are on the list. */
+void coir__node_retire(coir_io *node)
+{
+    enum { WATCHED = 4096 };
+    static _Thread_local coir_io *watched[WATCHED];
+    static _Thread_local size_t turn;
+    coir_io *oldest = watched[turn % WATCHED];
+    watched[turn++ % WATCHED] = node;
+    store_relaxed(&node->refs, 0);
+    if (oldest != NULL)
+        coir__cell_free(oldest, oldest->steps);
+}
+
+#endif
+
 coir_io *coir__frame_of(const coir_io *node, size_t size)
 {
     coir_io *frame = coir__node_new((enum op)node->op, size);

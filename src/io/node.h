@@ -159,6 +159,17 @@ static ALWAYS_INLINE coir_io *coir__node_new(enum op op, size_t size)
 /* coir__node_free: the memory alone; what the node points to has gone elsewhere. An owned env is dropped. */
 void coir__node_release_env(coir_io *node);
 void coir__node_release_items(coir_io *node);
+/*
+ * NODE_WATCHED: in the checking build a used-up node keeps its memory for a while, with no references, so that one who passes it again is
+ * caught. (With plain memory the tools catch him.)
+ */
+#if defined(COIR_CHECK) && !defined(COIR_PLAIN_MEMORY)
+#define NODE_WATCHED 1
+void coir__node_retire(coir_io *node);
+#else
+#define NODE_WATCHED 0
+static inline void coir__node_retire(coir_io *node) { coir__cell_free(node, node->steps); }
+#endif
 static ALWAYS_INLINE void coir__node_free(coir_io *node)
 {
     if (unlikely(node->flags & (NODE_OWNS | NODE_ASIDE))) {
@@ -167,17 +178,20 @@ static ALWAYS_INLINE void coir__node_free(coir_io *node)
         else
             coir__node_release_items(node);
     }
-    coir__cell_free(node, node->steps);
+    coir__node_retire(node);
 }
 
 /* coir__node_sole: whether the caller's reference is the only one. The acquire pairs with the release of those who gave theirs up:
  * what they did to the node comes before what we do. */
 static ALWAYS_INLINE bool coir__node_sole(coir_io *node) { return load_acquire(&node->refs) == 1; }
 
+/* coir__node_used_up: caught in the checking build alone; elsewhere using such a node is undefined. */
+static ALWAYS_INLINE bool coir__node_used_up(coir_io *node) { return NODE_WATCHED && load_relaxed(&node->refs) == 0; }
+
 /* coir__node_unref: gives one reference up. True: it was the last, the node is the caller's to take apart. */
 static inline bool coir__node_unref(coir_io *node)
 {
-    if (node->flags & NODE_STATIC)
+    if (node->flags & NODE_STATIC || coir__node_used_up(node))
         return false;
     if (load_acquire(&node->refs) == 1)
         return true;
@@ -186,7 +200,7 @@ static inline bool coir__node_unref(coir_io *node)
 
 static inline coir_io *coir__node_ref(coir_io *node)
 {
-    if (!(node->flags & NODE_STATIC))
+    if (!(node->flags & NODE_STATIC || coir__node_used_up(node)))
         fetch_add_relaxed(&node->refs, 1u);             /* relaxed: who makes a reference has one already */
     return node;
 }
