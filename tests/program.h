@@ -41,7 +41,7 @@ COIR_PRINTF(1, 2) static inline void note(const char *format, ...)
 
 /* scratch: one of a few buffers, by turns, so that a check can show some texts at once. */
 enum { SCRATCH_SIZE = 4000 };
-static inline char *scratch(void)
+__attribute__((noinline)) static char *scratch(void)
 {
     static char buffers[32][SCRATCH_SIZE];
     static atomic_uint turn;
@@ -223,9 +223,10 @@ static inline coir_io *noting(const char *text) { return coir_defer(note_text, (
 
 /*
  * The bytes that coir holds, and the most since watching began. It must be the first thing that a TEST_ALONE does. While `left` is not
- * negative that many allocations succeed and the others fail.
+ * negative that many allocations succeed and the others fail; while `before_one` is not, that many succeed, one fails, and the
+ * others succeed.
  */
-static struct { atomic_llong bytes, peak, left; } watched = { .left = -1 };
+static struct { atomic_llong bytes, peak, left, before_one; } watched = { .left = -1, .before_one = -1 };
 
 static inline void *watched_allocate(void *env, size_t size)
 {
@@ -234,6 +235,8 @@ static inline void *watched_allocate(void *env, size_t size)
         atomic_store(&watched.left, 0);
         return NULL;
     }
+    if (atomic_load(&watched.before_one) >= 0 && atomic_fetch_sub(&watched.before_one, 1) == 0)
+        return NULL;
     long long now = atomic_fetch_add(&watched.bytes, (long long)size) + (long long)size, peak = atomic_load(&watched.peak);
     while (now > peak && !atomic_compare_exchange_weak(&watched.peak, &peak, now)) {}
     return malloc(size);

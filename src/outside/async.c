@@ -59,7 +59,7 @@ static struct slot *slot_take(void)
     ck_spinlock_fas_unlock(&pool.lock);
     if (slot != NULL)
         return slot;
-    struct slot_chunk *chunk = coir__chunk(sizeof *chunk, CACHE_LINE);
+    struct slot_chunk *chunk = coir__allocate(sizeof *chunk);
     if (chunk == NULL)
         return NULL;
     for (int i = 0; i < SLOTS_PER_CHUNK; i++) {
