@@ -79,6 +79,15 @@ TEST(io_build, result_that_a_shared_io_carries_comes_whole_each_time)
     notes();
 }
 
+TEST(io_build, never_ends_with_a_verdict_where_nothing_else_goes_on)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        CHECK_STR(outcome(workers, coir_finally(coir_never(), noting("finalizer"))), "PANIC DEADLOCK");
+        CHECK_STR(notes(), "finalizer");
+    }
+    coir_io_drop(coir_never());
+}
+
 TEST(io_build, further_failure_that_cannot_be_shared_is_dropped_once_and_leaves_nothing)
 {
     coir_io *io = coir_from_result(coir_result_and(coir_raise(thing(1)), coir_raise(sole_thing(2))));
@@ -590,6 +599,25 @@ TEST(io_build, owned_env_of_an_io_that_runs_many_times_at_once_is_dropped_once)
 }
 
 enum { LARGE = 300 };                                   /* a node with so many bytes comes from the allocator directly */
+
+TEST_ALONE(io_build, env_is_dropped_once_whether_there_is_memory_to_own_it_or_not)
+{
+    watch_memory();
+    for (int n = 0; n < 6; n++) {
+        coir_io *ios[] = { coir_unit(), coir_defer(read_owned, NULL), coir_io_ref(coir_defer(read_owned, NULL)), coir_pure(thing(3)) };
+        coir_io *shared = ios[2];
+        for (size_t i = 0; i < sizeof ios / sizeof *ios; i++) {
+            atomic_store(&watched.left, n);
+            coir_io *owner = coir_owns(ios[i], owned_new("env"), owned_drop);
+            atomic_store(&watched.left, -1);
+            coir_io_drop(owner);
+            CHECK_CONTAINS(notes(), "~env");
+        }
+        coir_io_drop(shared);
+        CHECK_STR(notes(), "");
+        CHECK_INT(things_alive, 0);
+    }
+}
 
 TEST_ALONE(io_build, without_memory_everything_given_is_dropped_and_NULL_comes_back)
 {

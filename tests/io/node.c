@@ -330,6 +330,23 @@ static coir_value map_it(void *env, coir_value *value) { (void)env; return coir_
 static coir_io *pure_it(void *env, coir_value *value)  { (void)env; return coir_pure(coir_take(value)); }
 static void ignore(void *env)                          { (void)env; }
 
+/* What is left at the end is dropped by the process. */
+static coir_lock *some_lock(void)
+{
+    static coir_lock *lock;
+    if (lock == NULL)
+        lock = coir_lock_new();
+    return lock;
+}
+
+static coir_semaphore *some_semaphore(void)
+{
+    static coir_semaphore *semaphore;
+    if (semaphore == NULL)
+        semaphore = coir_semaphore_new(INT64_MAX);
+    return semaphore;
+}
+
 /* One more layer around io. */
 static coir_io *layer(size_t which, coir_io *io)
 {
@@ -374,16 +391,19 @@ static coir_io *layer(size_t which, coir_io *io)
     case 37: return coir_owns(coir_map(io, map_it, NULL), NULL, ignore);
     case 38: return coir_map_copy(io, map_it, "x", 1);
     case 39: return coir_flatten(coir_pure(coir_io_value(io)));
-    case 40: return coir_call(coir_io_value(io), pure_it, NULL);
-    case 41: return coir_forever(io);
-    case 42: return coir_for_each(io, pure_it, NULL);
-    case 43: return coir_fork(io);
-    case 44: return coir_parallel(COIR_IOS(coir_unit(), io));
-    case 45: return coir_fail(coir_io_value(io));
+    case 40: return coir_with_lock(some_lock(), io);
+    case 41: return coir_with_permits(some_semaphore(), 1, io);
+    case 42: return coir_call(coir_io_value(io), pure_it, NULL);
+    case 43: return coir_forever(io);
+    case 44: return coir_for_each(io, pure_it, NULL);
+    case 45: return coir_fork(io);
+    case 46: return coir_parallel(COIR_IOS(coir_unit(), io));
+    case 47: return coir_fail(coir_io_value(io));
     default: return NULL;
     }
 }
-enum { LAYERS = 46, RUNNABLE_LAYERS = 40 };             /* those that come first end when they are run */
+/* Those that come first end when they are run, and those before them may be run in several runs at once. */
+enum { LAYERS = 48, RUNNABLE_LAYERS = 42, FREE_LAYERS = 40 };
 
 static int deep(void) { return scaled(1000000); }
 
@@ -510,7 +530,7 @@ TEST(io_node, one_io_runs_in_several_runs_at_once)
 {
     for (int round = 0; round < scaled(50); round++) {
         coir_io *io = coir_pure(thing(3));
-        for (size_t which = 0; which < RUNNABLE_LAYERS; which++)
+        for (size_t which = 0; which < FREE_LAYERS; which++)
             io = layer(which, io);
         in_threads(run_it, io);
         CHECK_STR(notes(), "-3");

@@ -166,6 +166,7 @@ TEST(io_show, io_inside_a_value_is_shown_by_its_first_instruction)
 static coir_io *every_instruction(void)
 {
     coir_key *key = coir_key_new(coir_none());
+    coir_lock *lock = coir_lock_new();
     coir_io *io = coir_sequence(COIR_IOS(
         coir_pure(coir_int(1)), coir_fail(coir_int(1)), coir_defer(NULL, NULL), coir_ask(), coir_self(), coir_yield(), coir_never(),
         coir_key_get(key), coir_with_key(key, coir_int(1), coir_unit()), coir_local(coir_unit(), coir_int(1)), coir_fork(coir_unit()),
@@ -173,7 +174,9 @@ static coir_io *every_instruction(void)
         coir_or_else(coir_unit(), coir_unit()), coir_finally(coir_unit(), coir_unit()), coir_always(coir_unit(), coir_unit()),
         coir_on_cancel(coir_unit(), coir_unit()), coir_then_keep(coir_unit(), coir_unit()), coir_flatten(coir_unit()),
         coir_forever(coir_unit()), coir_do(NULL, NULL, 0), coir_iterate(coir_int(1), flat_map, NULL), coir_again(coir_int(1)),
-        coir_each(coir_list(0, NULL), flat_map, NULL), coir_sleep(coir_ms(5)), coir_now()));
+        coir_each(coir_list(0, NULL), flat_map, NULL), coir_sleep(coir_ms(5)), coir_now(), coir_with_lock(lock, coir_unit()),
+        coir_lock_try(lock)));
+    coir_lock_drop(lock);
     coir_key_drop(key);
     return io;
 }
@@ -184,7 +187,8 @@ TEST(io_show, every_instruction_has_a_name)
     const char *text = text_of(coir_io_print, io, 0);
     static const char *const names[] = {
         "ask", "self", "yield", "never", "key_get", "with_key 1", "local 1", "fork", "parallel", "attempt", "or_panic", "or_else", "finally",
-        "always", "on_cancel", "then_keep", "flatten", "forever", "iterate 1", "again 1", "each []", "sleep", "now"
+        "always", "on_cancel", "then_keep", "flatten", "forever", "iterate 1", "again 1", "each []", "sleep", "now",
+        "with_lock", "lock_try"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         CHECK_CONTAINS(text, names[i]);
