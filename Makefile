@@ -48,7 +48,7 @@ flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Ites
 flags.ubsan    = -O1 -fsanitize=undefined -fno-sanitize-recover=all -DCHECK_SLOWNESS=2
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
 
-launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1 $(SAME_ADDRESSES)
+launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 $(SAME_ADDRESSES)
 launch.tsan     = env TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
 launch.ubsan    = env UBSAN_OPTIONS=print_stacktrace=1
 launch.valgrind = valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
@@ -61,7 +61,7 @@ SAME_ADDRESSES  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 MODE      = $(CFLAGS) $(flags.$(VARIANT)) $(if $(filter 1,$(CHECK)),-DCOIR_CHECK)
 COMPILE   = $(CC) -std=c11 $(WARNINGS) $(MODE) -Iinclude -pthread
-LIBRARY   = $(COMPILE) -D_GNU_SOURCE -fvisibility=hidden -fPIC -Isrc $(CK_CFLAGS)
+LIBRARY   = $(COMPILE) -D_GNU_SOURCE -fvisibility=hidden -fPIC -fno-tree-slp-vectorize -Isrc $(CK_CFLAGS)
 TEST      = $(COMPILE) -D_GNU_SOURCE -Isrc -Itests $(CK_CFLAGS) $(RUNNER_CFLAGS)
 LINK      = $(CC) $(MODE) -pthread
 LIBS      = $(B)/libcoir.a $(CK_LIBS)

@@ -83,7 +83,7 @@ TEST(leak, memory_is_forgotten)
 
 TEST(leak, io_is_forgotten)
 {
-    coir_io *io = coir_unit();
+    coir_io *io = coir_pure(coir_int(1));
     CHECK(io != NULL);
 }
 
