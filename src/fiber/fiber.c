@@ -175,7 +175,7 @@ coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed,
     fiber->next = NULL;
     fiber->top = NULL;
     fiber->io = borrowed ? coir__node_ref(io) : io;
-    fiber->result = coir_ok(coir_none());
+    coir__set_ok(&fiber->result, coir_none());
     fiber->id = id_take(seat);
     fiber->context = parent == NULL ? NULL : coir__context_ref(parent->context);
     fiber->waiters = NULL;
@@ -241,7 +241,7 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)
         enum claim claim = wait_claim(&other->wait, wait_generation(&other->wait));
         if (claim == CLAIM_LOST)
             continue;
-        other->result = coir_ok(coir_none());
+        coir__set_ok(&other->result, coir_none());
         other->claimed_by = CLAIMED_BY_WAKER;
         if (claim == CLAIM_EARLY && !wait_give(&other->wait))
             continue;
@@ -396,7 +396,7 @@ bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_r
     enum claim claim = wait_claim(&fiber->wait, generation);
     if (claim == CLAIM_LOST)
         return false;
-    fiber->result = result;
+    coir__set(&fiber->result, &result);
     fiber->claimed_by = (uint8_t)by;
     if (claim == CLAIM_PARKED || wait_give(&fiber->wait))
         coir__make_ready(fiber);
@@ -406,7 +406,7 @@ bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_r
 void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result)
 {
     invariant(claim != CLAIM_LOST);
-    fiber->result = result;
+    coir__set(&fiber->result, &result);
     fiber->claimed_by = CLAIMED_BY_WAKER;
     if (claim == CLAIM_PARKED || wait_give(&fiber->wait))
         coir__make_ready(fiber);

@@ -287,7 +287,7 @@ static bool routine_finalize(coir_fiber *fiber, coir_io *frame, coir_io **io, co
         return true;
     if (likely(routine->flags == ROUTINE_LOST && !(frame->flags & NODE_SAVED))) {
         finalizing_add(fiber, -1);                      /* it has no COIR_FINALLY */
-        *result = routine->result;
+        coir__set(result, &routine->result);
         return false;
     }
     *result = routine_leave_final(fiber, frame, routine_end_of_part(fiber, frame, *io));
@@ -323,7 +323,7 @@ static inline enum routine_way routine_offer(coir_fiber *fiber, coir_io *frame, 
     }
     if (unlikely(holds_something(&routine->result)))
         coir_result_drop(&routine->result);
-    routine->result = *result;
+    coir__set(&routine->result, result);
     if (likely(accepted))
         return ROUTINE_STEPS;
     return routine_finalize(fiber, frame, io, result) ? ROUTINE_RUNS : ROUTINE_IS_OVER;
@@ -373,12 +373,26 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
 
 /* ------------------------------------------------------------------------------------------------------------ the loop */
 
-#define SAVE()        (fiber->io = io, fiber->top = top, fiber->result = result,                                        \
+#define SAVE()        (fiber->io = io, fiber->top = top, coir__set(&fiber->result, &result),                            \
                        fiber->flags = (uint8_t)((fiber->flags & ~FIBER_BORROWED) | (borrowed ? FIBER_BORROWED : 0)))
 #define DOWN(op)      case OP_##op
 #define UP(op)        case OP_##op
 #define GO_DOWN()     goto down
 #define GO_UP()       goto up
+/* The result is what a callback gives, unless it stands for a panic. */
+#define GIVEN(call)                                                                                                      \
+    do {                                                                                                                 \
+        coir_result given = (call);                                                                                      \
+        coir__set(&result, &given);                                                                                      \
+        coir__check(&result);                                                                                            \
+    } while (0)
+/* The result is OK with a value, unless that stands for a panic. */
+#define GIVEN_VALUE(expression)                                                                                          \
+    do {                                                                                                                 \
+        coir_value value_given = (expression);                                                                           \
+        coir__set_ok(&result, value_given);                                                                              \
+        coir__check(&result);                                                                                            \
+    } while (0)
 #define FREE_OWNED()  do { if (!borrowed) coir__node_free(io); } while (0)
 /* Makes io a frame, with `size` bytes of it of use; its child is left to the case. */
 #define PUSH(size)                                                                                                       \
@@ -415,10 +429,11 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
 {
     coir_io    *io = fiber->io, *top = fiber->top, *frame;
     bool        borrowed = fiber->flags & FIBER_BORROWED;
-    coir_result result = fiber->result;
+    coir_result result;
     uint32_t    limit = seat->run->options.budget;
     int64_t     budget = limit == COIR_BUDGET_NONE ? INT64_MAX : (int64_t)limit;
 
+    coir__set(&result, &fiber->result);
     seat->fiber = fiber;
     if (unlikely(fiber->flags & FIBER_WAITING))
         goto resumed;
@@ -454,14 +469,15 @@ dispatch:
     }
     switch ((enum op)io->op) {
     DOWN(PURE):
-        result = ok_of(value_of(io, borrowed, &io->value));
+        GIVEN_VALUE(value_of(io, borrowed, &io->value));
         FREE_OWNED();
         GO_UP();
     DOWN(RESULT):
         if (borrowed) {
             result = result_of_shared(io);
         } else {
-            result = coir_result_of(io->failure.tag, io->value);
+            coir__set_ok(&result, io->value);
+            result.tag = io->failure.tag;
             result.also = io->failure.also;
             coir__node_free(io);
         }
@@ -470,13 +486,11 @@ dispatch:
         result = coir_ok(coir_own(borrowed ? coir__node_ref(io) : io, &again_type));
         GO_UP();
     DOWN(DEFER):
-        result = io->defer(io->env);
-        coir__check(&result);
+        GIVEN(io->defer(io->env));
         FREE_OWNED();
         GO_UP();
     DOWN(DEFER_READ):
-        result = io->read(io->env, coir__context_value(fiber));
-        coir__check(&result);
+        GIVEN(io->read(io->env, coir__context_value(fiber)));
         FREE_OWNED();
         GO_UP();
     DOWN(SUSPEND):
@@ -492,7 +506,7 @@ dispatch:
         GO_DOWN();
     DOWN(CALL):
         PUSH(NODE_SIZE_OF(state));
-        result = ok_of(value_of(io, borrowed, &io->state));
+        GIVEN_VALUE(value_of(io, borrowed, &io->state));
         if (unlikely(result.tag != COIR_OK)) {
             coir__node_free(frame);
             GO_UP();
@@ -806,7 +820,7 @@ arm:                                                    /* frame is top */
     if (wait_let_go(&fiber->wait))
         return STOP_PARKED;                             /* somebody else's from here on */
     seat->fiber = fiber;
-    result = fiber->result;
+    coir__set(&result, &fiber->result);
 
 resumed:
     wait_resumed(&fiber->wait);
@@ -884,7 +898,7 @@ up:
     if (unlikely(frame == NULL)) {
         fiber->io = NULL;
         fiber->top = NULL;
-        fiber->result = result;
+        coir__set(&fiber->result, &result);
         seat->fiber = NULL;
         return STOP_ENDED;
     }
@@ -897,7 +911,7 @@ up:
     UP(MAP):
         POP();
         if (likely(result.tag == COIR_OK))
-            result = ok_of(mapped(frame->map(frame->env, &result.value), &result.value));
+            GIVEN_VALUE(mapped(frame->map(frame->env, &result.value), &result.value));
         coir__node_free(frame);
         GO_UP();
     UP(FLAT_MAP):
@@ -1104,7 +1118,7 @@ up:
         borrowed = frame->flags & NODE_BORROWED;
         frame->op = OP_MERGE;
         frame->flags |= NODE_FINAL;
-        frame->result = result;
+        coir__set(&frame->result, &result);
         finalizing_add(fiber, 1);
         GO_DOWN();
     UP(ON_FAILURE):
@@ -1145,7 +1159,12 @@ up:
     UP(MERGE):
         if (frame->flags & NODE_FINAL)
             finalizing_add(fiber, -1);
-        result = merged(frame->result, result);
+        if (likely(result.tag == COIR_OK)) {
+            coir_drop(result.value);
+            coir__set(&result, &frame->result);
+        } else {
+            result = coir_result_and(frame->result, result);
+        }
         POP_FREE();
         GO_UP();
 

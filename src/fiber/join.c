@@ -255,7 +255,7 @@ static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
         /* Already ended: ends the wait itself, unless another's end has done so. */
         enum claim claim = wait_claim(&fiber->wait, wait_generation(&fiber->wait));
         if (claim != CLAIM_LOST) {
-            fiber->result = coir_ok(coir_none());
+            coir__set_ok(&fiber->result, coir_none());
             fiber->claimed_by = CLAIMED_BY_WAKER;
             (void)wait_give(&fiber->wait);
         }

@@ -19,24 +19,38 @@ coir_io *coir_pure(coir_value value)
 
 coir_io *coir_unit(void) { return &coir__unit; }
 
-coir_io *coir_from_result(coir_result result)
+static ALWAYS_INLINE coir_io *result_node(coir_tag tag, coir_value value, coir_failure *also)
 {
-    coir_result checked = coir__checked(result);
     coir_io *node = coir__node_new(OP_RESULT, NODE_SIZE_OF(failure));
-    if (node == NULL) {
-        coir_result_drop(&checked);
+    if (unlikely(node == NULL))
         return NULL;
-    }
-    node->value = checked.value;
-    node->failure.also = checked.also;
-    node->failure.tag = checked.tag;
-    coir__node_note_sole(node, &checked.value);
-    for (const coir_failure *f = checked.also; f != NULL; f = coir_failure_next(f))
+    node->value = value;
+    node->failure.also = also;
+    node->failure.tag = tag;
+    coir__node_note_sole(node, &value);
+    for (const coir_failure *f = also; f != NULL; f = coir_failure_next(f))
         coir__node_note_sole(node, coir_failure_value(f));
     return node;
 }
 
-coir_io *coir_fail(coir_value error) { return coir_from_result(coir_raise(error)); }
+coir_io *coir_from_result(coir_result result)
+{
+    coir__check(&result);
+    coir_io *node = result_node(result.tag, result.value, result.also);
+    if (node == NULL)
+        coir_result_drop(&result);
+    return node;
+}
+
+coir_io *coir_fail(coir_value error)
+{
+    if (coir__is_panic_value(&error))
+        return coir_from_result(coir__panic_of(error));
+    coir_io *node = result_node(COIR_ERROR, error, NULL);
+    if (unlikely(node == NULL))
+        coir_drop(error);
+    return node;
+}
 
 coir_io *coir_panicf(const char *format, ...)
 {

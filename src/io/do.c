@@ -74,7 +74,7 @@ coir_io *coir_routine_end_(coir_routine *self, coir_result result)
     outcome_save(self);
     if (unlikely(self->result.value.type != NULL || self->result.also != NULL))
         coir_result_drop(&self->result);
-    self->result = result;
+    coir__set(&self->result, &result);
     coir__check(&self->result);
     self->flags = ROUTINE_ENDED;
     return NULL;

@@ -196,7 +196,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
         coir__deliver(next, claim, coir_ok(coir_none()));
     if (last)
         coir_lock_drop(lock);
-    *result = coir_ok(coir_none());
+    coir__set_ok(result, coir_none());
     return PRIM_DONE;
 }
 

@@ -50,7 +50,7 @@ struct claimed { coir_fiber *first, **last; };
 static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)
 {
     /* An early claim is given at once: it touches no queue, and the worker that it is for may be spinning on us next. */
-    fiber->result = coir_ok(coir_none());
+    coir__set_ok(&fiber->result, coir_none());
     fiber->claimed_by = CLAIMED_BY_WAKER;
     if (claim == CLAIM_EARLY && !wait_give(&fiber->wait))
         return;

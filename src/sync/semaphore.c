@@ -195,7 +195,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
     struct claimed claimed = { NULL, &claimed.first };
-    *result = coir_ok(coir_none());
+    coir__set_ok(result, coir_none());
     ck_spinlock_fas_lock(&semaphore->guard);
     bool serves = semaphore_serves(semaphore, run_of(fiber)->token);
     int64_t available = load_relaxed(&semaphore->available);

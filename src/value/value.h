@@ -39,6 +39,26 @@ static inline coir_result coir__checked(coir_result result)
 {
     return coir__is_broken(&result) ? coir__checked_slow(result) : result;
 }
+/*
+ * coir__set: *to = *from, member by member. A compiler copies a struct in pieces of 16 bytes; if it has just been written member by member, as by a
+ * callback that gives it, such a load must wait until all those stores have left the processor's store buffer: some 5 ns, once for
+ * each instruction of a program. (The library is built with -fno-tree-slp-vectorize, which would undo this.)
+ */
+static ALWAYS_INLINE void coir__set(coir_result *to, const coir_result *from)
+{
+    to->tag = from->tag;
+    to->value.u64 = from->value.u64;
+    to->value.type = from->value.type;
+    to->also = from->also;
+}
+static ALWAYS_INLINE void coir__set_ok(coir_result *to, coir_value value)
+{
+    to->tag = COIR_OK;
+    to->value.u64 = value.u64;
+    to->value.type = value.type;
+    to->also = NULL;
+}
+
 /* coir__check: the same in place. For what is called often: compilers copy a struct that passes through a function in wide pieces,
  * which then wait for the narrow stores that made it: 8 ns against 4 for a call and its check (gcc, AMD EPYC). */
 static inline void coir__check(coir_result *result)
