@@ -105,28 +105,33 @@ struct wait_list {
 
 static struct wait_list *list_of(const coir_io *node) { return (struct wait_list *)(uintptr_t)node; }
 
-static size_t fibers_count(const coir_value *fibers) { return fibers->type == &coir_fiber_type ? 1 : coir_list_size(fibers); }
+/* The fibers of either, as an array of their values. */
+struct fibers { const coir_value *at; size_t count; };
 
-static coir_fiber *fiber_at(const coir_value *fibers, size_t index)
+static struct fibers fibers_of(const coir_value *value)
 {
-    return coir_fiber_of(fibers->type == &coir_fiber_type ? fibers : coir_list_at(fibers, index));
+    struct fibers fibers = { value, 1 };
+    if (value->type != &coir_fiber_type)
+        fibers.at = coir__list_items(value, &fibers.count);
+    return fibers;
 }
 
+static coir_fiber *fiber_at(struct fibers fibers, size_t index) { return fibers.at[index].ptr; }
+
 /* How many from the front may not have ended, looking from the back. */
-static size_t ended_from_back(const coir_value *fibers, size_t left)
+static size_t ended_from_back(struct fibers fibers, size_t left)
 {
     while (left > 0 && coir__fiber_ended(fiber_at(fibers, left - 1)))
         left--;
     return left;
 }
 
-static coir_result all_results(const coir_value *fibers)
+static coir_result all_results(struct fibers fibers)
 {
-    size_t count = fibers_count(fibers);
-    coir_value list = coir__list_new(count);
+    coir_value list = coir__list_new(fibers.count);
     if (coir__is_panic_value(&list))
         return coir__panic_of(list);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < fibers.count; i++) {
         coir_value box = coir_box(coir__fiber_result(fiber_at(fibers, i)));
         if (coir__is_panic_value(&box)) {
             coir_drop(list);
@@ -137,10 +142,9 @@ static coir_result all_results(const coir_value *fibers)
     return coir_ok(list);
 }
 
-static bool contains(const coir_value *fibers, const coir_fiber *fiber)
+static bool contains(struct fibers fibers, const coir_fiber *fiber)
 {
-    size_t count = fibers_count(fibers);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < fibers.count; i++)
         if (fiber_at(fibers, i) == fiber)
             return true;
     return false;
@@ -148,8 +152,8 @@ static bool contains(const coir_value *fibers, const coir_fiber *fiber)
 
 static enum prim_step wait_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
-    const coir_value *fibers = &list_of(node)->fibers;
-    if (ended_from_back(fibers, fibers_count(fibers)) == 0)
+    struct fibers fibers = fibers_of(&list_of(node)->fibers);
+    if (ended_from_back(fibers, fibers.count) == 0)
         *result = all_results(fibers);
     else if (contains(fibers, fiber))
         *result = self_join(fiber, "coir_wait");
@@ -161,24 +165,26 @@ static enum prim_step wait_attempt(coir_fiber *fiber, const coir_io *node, coir_
 static enum prim_step wait_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct wait_list *list = list_of(frame);
-    for (list->left = ended_from_back(&list->fibers, list->left); list->left > 0; list->left--) {
-        coir_fiber *other = fiber_at(&list->fibers, list->left - 1);
+    struct fibers fibers = fibers_of(&list->fibers);
+    for (list->left = ended_from_back(fibers, list->left); list->left > 0; list->left--) {
+        coir_fiber *other = fiber_at(fibers, list->left - 1);
         note_edge(fiber, other);
         if (coir__fiber_await(other, &frame->prim_own.waiter))
             return PRIM_WAIT;
     }
-    *result = all_results(&list->fibers);
+    *result = all_results(fibers);
     return PRIM_DONE;
 }
 
 static enum prim_step wait_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct wait_list *list = list_of(frame);
-    list->left = ended_from_back(&list->fibers, list->left);
+    struct fibers fibers = fibers_of(&list->fibers);
+    list->left = ended_from_back(fibers, list->left);
     frame->prim_own.waiter.fiber = fiber;
     if (list->left > 0)
         return PRIM_WAIT;
-    *result = all_results(&list->fibers);
+    *result = all_results(fibers);
     return PRIM_DONE;
 }
 
@@ -186,7 +192,7 @@ static void wait_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
-    coir__fiber_unawait(fiber_at(&list->fibers, list->left - 1), &frame->prim_own.waiter);
+    coir__fiber_unawait(fiber_at(fibers_of(&list->fibers), list->left - 1), &frame->prim_own.waiter);
 }
 
 static void wait_drop(coir_io *node) { coir_drop(list_of(node)->fibers); }
@@ -194,7 +200,7 @@ static void wait_drop(coir_io *node) { coir_drop(list_of(node)->fibers); }
 static struct waits_for wait_waits_for(const coir_io *frame)
 {
     const struct wait_list *list = list_of(frame);
-    return for_fiber(fiber_at(&list->fibers, list->left - 1));
+    return for_fiber(fiber_at(fibers_of(&list->fibers), list->left - 1));
 }
 
 static const struct coir__prim wait_prim = {
@@ -202,10 +208,9 @@ static const struct coir__prim wait_prim = {
     .woken = wait_woken, .disarm = wait_disarm, .drop = wait_drop, .waits_for = wait_waits_for,
 };
 
-static bool first_ended(const coir_value *fibers, coir_result *result)
+static bool first_ended(struct fibers fibers, coir_result *result)
 {
-    size_t count = fibers_count(fibers);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < fibers.count; i++)
         if (coir__fiber_ended(fiber_at(fibers, i))) {
             *result = coir_ok(coir_int((int64_t)i));
             return true;
@@ -215,21 +220,21 @@ static bool first_ended(const coir_value *fibers, coir_result *result)
 
 static enum prim_step any_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
-    const coir_value *fibers = &list_of(node)->fibers;
+    struct fibers fibers = fibers_of(&list_of(node)->fibers);
     if (first_ended(fibers, result))
         return PRIM_DONE;
-    if (fibers_count(fibers) != 1 || fiber_at(fibers, 0) != fiber)
+    if (fibers.count != 1 || fiber_at(fibers, 0) != fiber)
         return PRIM_WAIT;
     *result = self_join(fiber, "coir_wait_any");
     return PRIM_DONE;
 }
 
-static void any_unawait(struct wait_list *list, size_t count)
+static void any_unawait(struct wait_list *list)
 {
-    for (size_t i = 0; i < count; i++)
-        coir__fiber_unawait(fiber_at(&list->fibers, i), &list->waiters[i]);
-    size_t all = fibers_count(&list->fibers);
-    coir__free(list->waiters, all * sizeof *list->waiters);
+    struct fibers fibers = fibers_of(&list->fibers);
+    for (size_t i = 0; i < fibers.count; i++)
+        coir__fiber_unawait(fiber_at(fibers, i), &list->waiters[i]);
+    coir__free(list->waiters, fibers.count * sizeof *list->waiters);
     list->waiters = NULL;
 }
 
@@ -237,16 +242,16 @@ static void any_unawait(struct wait_list *list, size_t count)
 static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct wait_list *list = list_of(frame);
-    size_t count = fibers_count(&list->fibers);
-    list->waiters = coir__alloc(count * sizeof *list->waiters);
+    struct fibers fibers = fibers_of(&list->fibers);
+    list->waiters = coir__alloc(fibers.count * sizeof *list->waiters);
     if (list->waiters == NULL) {
         *result = coir__no_memory();
         return PRIM_DONE;
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < fibers.count; i++)
         list->waiters[i] = (struct waiter){ NULL, NULL, NULL };
-    for (size_t i = 0; i < count; i++) {
-        coir_fiber *other = fiber_at(&list->fibers, i);
+    for (size_t i = 0; i < fibers.count; i++) {
+        coir_fiber *other = fiber_at(fibers, i);
         note_edge(fiber, other);
         list->waiters[i].fiber = fiber;
         if (coir__fiber_await(other, &list->waiters[i]))
@@ -268,8 +273,8 @@ static enum prim_step any_woken(coir_fiber *fiber, coir_io *frame, coir_result *
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
-    any_unawait(list, fibers_count(&list->fibers));
-    (void)first_ended(&list->fibers, result);
+    any_unawait(list);
+    (void)first_ended(fibers_of(&list->fibers), result);
     return PRIM_DONE;
 }
 
@@ -278,7 +283,7 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
     struct wait_list *list = list_of(frame);
     (void)fiber;
     if (list->waiters != NULL)
-        any_unawait(list, fibers_count(&list->fibers));
+        any_unawait(list);
 }
 
 static const struct coir__prim wait_any_prim = {
@@ -286,15 +291,13 @@ static const struct coir__prim wait_any_prim = {
     .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop,
 };
 
-static bool all_fibers(const coir_value *fibers)
+static bool all_fibers(const coir_value *value)
 {
-    if (fibers->type == &coir_fiber_type)
-        return true;
-    if (fibers->type != &coir_list_type)
+    if (value->type != &coir_fiber_type && value->type != &coir_list_type)
         return false;
-    size_t count = coir_list_size(fibers);
-    for (size_t i = 0; i < count; i++)
-        if (coir_list_at(fibers, i)->type != &coir_fiber_type)
+    struct fibers fibers = fibers_of(value);
+    for (size_t i = 0; i < fibers.count; i++)
+        if (fibers.at[i].type != &coir_fiber_type)
             return false;
     return true;
 }
@@ -307,13 +310,13 @@ static coir_io *wait_node(const struct coir__prim *prim, const char *function, c
         return coir_pure(coir_share(fibers));
     if (!all_fibers(fibers))
         return coir__bad_argument(function, "neither a fiber nor a list of fibers");
-    if (prim == &wait_any_prim && fibers_count(fibers) == 0)
+    if (prim == &wait_any_prim && fibers_of(fibers).count == 0)
         return coir__bad_argument(function, "of no fibers none can end");
     coir_io *node = coir__prim_new(prim, NULL, 0);
     if (node == NULL)
         return NULL;
     list_of(node)->fibers = coir_share(fibers);
-    list_of(node)->left = fibers_count(fibers);
+    list_of(node)->left = fibers_of(fibers).count;
     return node;
 }
 

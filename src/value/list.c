@@ -207,6 +207,13 @@ size_t coir_list_size(const coir_value *list)
     return items == NULL ? 0 : items->count;
 }
 
+const coir_value *coir__list_items(const coir_value *list, size_t *count)
+{
+    const struct list *items = list_of(list);
+    *count = items == NULL ? 0 : items->count;
+    return items == NULL ? NULL : items->items;
+}
+
 const coir_value *coir_list_at(const coir_value *list, size_t index)
 {
     const struct list *items = list_of(list);

@@ -81,6 +81,8 @@ coir_result coir__map_failures(coir_result result, coir_tag tag, coir_map_fn *fn
 
 /* coir__list_new: a list with room for `capacity` items; pushing that many does not allocate. A panic value without memory. */
 coir_value coir__list_new(size_t capacity);
+/* coir__list_items: the items themselves, lent; of what is not a list none. */
+const coir_value *coir__list_items(const coir_value *list, size_t *count);
 /* coir__list_add: takes item; the list is not shared and has room. A panic value, as list or as item, is what the list then is. */
 void coir__list_add(coir_value *list, coir_value item);
 
