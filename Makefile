@@ -162,9 +162,9 @@ SUITES       = "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),$(ONLY),$(if $(ONLY)
 RUN_EXAMPLES = "LAUNCH='$(launch.$(VARIANT))' tests/check/examples $(B)"
 
 .PHONY: test examples demo bench
-test: all $(B)/tests examples $(B)/bench	## every test: suites under Criterion, examples, headers, layers, exported names
-	tests/check/tally $(SUITES) $(if $(ONLY),,$(RUN_EXAMPLES) tests/check/headers tests/check/layers "tests/check/exports $(B)" \
-	    $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
+test: all $(B)/tests examples $(B)/bench	## every test: suites under Criterion, examples, headers, layers, pages, exported names
+	tests/check/tally $(SUITES) $(if $(ONLY),,$(RUN_EXAMPLES) tests/check/headers tests/check/layers tests/check/pages \
+	    "tests/check/exports $(B)" $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
 
 examples: $(PROGRAMS:%=$(B)/examples/%)	## the programs of docs/examples
 
