@@ -28,7 +28,7 @@ enum clock_kind { CLOCK_OF_RUN, CLOCK_OF_EPOCH };
 struct driver {
     /* ready: a fiber that was woken may go on. From any thread; the run is pinned by the caller or cannot end before. */
     void (*ready)(struct coir__run *run, coir_fiber *fiber);
-    /* start: `count` new fibers, chained by `next`, the first to start first. From the seat. */
+    /* start: `count` fibers, new or woken, chained by `next`, the first to run first. From the seat. */
     void (*start)(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count);
     int64_t (*now)(struct coir__run *run, enum clock_kind clock);
     /* timer_arm: false: no memory. timer_disarm: of one that may have gone off; afterwards nobody knows it. */

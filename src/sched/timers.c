@@ -129,25 +129,69 @@ void coir__timers_disarm(struct timer *timer)
     ck_spinlock_fas_unlock(&timers->lock);
 }
 
+/* -------------------------------------------------------------------------------------------------------------- firing */
+
+struct due { coir_fiber *fiber; uint64_t generation; enum claimer by; };
+
+struct woken { coir_fiber *first, *last; size_t count; };       /* chained by `next`, the earliest first */
+
+static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_AT_ONCE])
+{
+    size_t count = 0;
+    ck_spinlock_fas_lock(&timers->lock);
+    for (; count < FIRE_AT_ONCE && timers->count > 0 && timers->heap[0].due <= now; count++) {
+        struct timer *timer = timers->heap[0].timer;
+        due[count] = (struct due){ timer->fiber, wait_generation(&timer->fiber->wait), timer->by };
+        take_out(timers, 0);
+    }
+    ck_spinlock_fas_unlock(&timers->lock);
+    return count;
+}
+
+/* False: somebody was first. */
+static bool end_wait(const struct due *due, struct woken *woken)
+{
+    coir_fiber *fiber = due->fiber;
+    enum claim claim = wait_claim(&fiber->wait, due->generation);
+    if (claim == CLAIM_LOST)
+        return false;
+    fiber->result = coir_ok(coir_none());
+    fiber->claimed_by = (uint8_t)due->by;
+    if (claim == CLAIM_EARLY && !wait_give(&fiber->wait))
+        return true;                                    /* its worker goes on with it */
+    fiber->next = NULL;
+    *(woken->first == NULL ? &woken->first : &woken->last->next) = fiber;
+    woken->last = fiber;
+    woken->count++;
+    return true;
+}
+
+/* The earliest is to run first: what a worker pushes one by one it takes in the other order, so there they go as one chain. */
+static void make_ready(const struct woken *woken)
+{
+    if (woken->first == NULL)
+        return;
+    struct coir__run *run = run_of(woken->first);
+    if (seat_is_of(run)) {
+        run->driver->start(coir__me.seat, woken->first, woken->last, woken->count);
+        return;
+    }
+    for (coir_fiber *next, *fiber = woken->first; fiber != NULL; fiber = next) {
+        next = fiber->next;
+        coir__make_ready(fiber);
+    }
+}
+
 size_t coir__timers_fire(struct timers *timers, int64_t now)
 {
+    struct due due[FIRE_AT_ONCE];
+    struct woken woken = { NULL, NULL, 0 };
     size_t fired = 0;
     while (timers_earliest(timers) <= now) {
-        struct { coir_fiber *fiber; uint64_t generation; enum claimer by; } due[FIRE_AT_ONCE];
-        size_t count = 0;
-        ck_spinlock_fas_lock(&timers->lock);
-        while (count < FIRE_AT_ONCE && timers->count > 0 && timers->heap[0].due <= now) {
-            struct timer *timer = timers->heap[0].timer;
-            due[count].fiber = timer->fiber;
-            due[count].generation = wait_generation(&timer->fiber->wait);
-            due[count].by = timer->by;
-            count++;
-            take_out(timers, 0);
-        }
-        ck_spinlock_fas_unlock(&timers->lock);
-        /* The last to be pushed is the first to run: so the earliest comes last. */
-        for (size_t i = count; i-- > 0; )
-            fired += coir__claim(due[i].fiber, due[i].generation, due[i].by, coir_ok(coir_none()));
+        size_t count = take_due(timers, now, due);
+        for (size_t i = 0; i < count; i++)
+            fired += end_wait(&due[i], &woken);
     }
+    make_ready(&woken);
     return fired;
 }

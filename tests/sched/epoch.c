@@ -1,0 +1,174 @@
+/*
+ * epoch.c - tests of the sleepers of the epoch clock: when they wake, in what order, and the thread that wakes them
+ */
+#include "driven.h"
+
+#include "base/clock.h"
+#include "sched/epoch.h"
+
+#include <sched.h>
+
+enum { MS = 1000 * 1000 };
+
+static struct epoch epoch;
+static struct timer timer_list[STAGE_FIBERS];
+
+static void open_all(void)
+{
+    stage_open();
+    coir__epoch_init(&epoch);
+}
+
+static void close_all(void)
+{
+    coir__epoch_done(&epoch);
+    stage_close();
+}
+
+static void arm(int number, int64_t due)
+{
+    wait_parked(stage.fibers[number]);
+    timer_list[number] = (struct timer){ .due = due, .fiber = stage.fibers[number], .by = CLAIMED_BY_WAKER };
+    CHECK(coir__epoch_arm(&epoch, &timer_list[number]));
+}
+
+TEST(sched_epoch, without_sleepers_there_is_no_thread_and_nothing_to_expect)
+{
+    open_all();
+    CHECK(!epoch.running);
+    CHECK(!epoch_expects(&epoch));
+    close_all();
+}
+
+TEST(sched_epoch, sleeper_wakes_when_its_moment_has_come_and_not_before)
+{
+    open_all();
+    int64_t due = clock_epoch() + 20 * MS;
+    arm(0, due);
+    CHECK(epoch_expects(&epoch) || clock_epoch() >= due);
+    CHECK_SOON(atomic_load(&stage.readied[0]) == 1);
+    CHECK(clock_epoch() >= due);
+    CHECK_SOON(!epoch_expects(&epoch));
+    close_all();
+}
+
+TEST(sched_epoch, who_sleeps_shorter_overtakes_who_slept_before)
+{
+    open_all();
+    arm(0, clock_epoch() + INT64_C(3600) * NS_PER_SECOND);
+    CHECK_SOON(epoch.running);
+    arm(1, clock_epoch() + 5 * MS);
+    CHECK_SOON(atomic_load(&stage.readied[1]) == 1);
+    CHECK_INT(atomic_load(&stage.readied[0]), 0);
+    CHECK(epoch_expects(&epoch));
+    close_all();                                        /* and the end does not wait for the other */
+}
+
+TEST(sched_epoch, equal_moments_wake_in_the_order_of_arming)
+{
+    open_all();
+    int64_t due = clock_epoch() + 50 * MS;
+    for (int i = 0; i < STAGE_FIBERS; i++)
+        arm(i, due);
+    CHECK_SOON(atomic_load(&stage.ready_count) == STAGE_FIBERS);
+    for (int i = 0; i < STAGE_FIBERS; i++)
+        CHECK_INT(stage.ready[i], i);
+    close_all();
+}
+
+TEST(sched_epoch, past_moment_wakes_at_once)
+{
+    open_all();
+    arm(0, 0);
+    arm(1, clock_epoch());
+    CHECK_SOON(atomic_load(&stage.ready_count) == 2);
+    close_all();
+}
+
+TEST(sched_epoch, sleepers_that_are_disarmed_do_not_wake)
+{
+    open_all();
+    int64_t due = clock_epoch() + 30 * MS;
+    for (int i = 0; i < 100; i++)
+        arm(i, due);
+    int lost = 0;
+    for (int i = 0; i < 100; i += 2) {
+        coir_fiber *fiber = stage.fibers[i];
+        if (wait_claim(&fiber->wait, wait_generation(&fiber->wait)) == CLAIM_LOST)
+            lost++;                                     /* a slow machine: it was due by now */
+        else
+            coir__timers_disarm(&timer_list[i]);
+    }
+    CHECK_SOON(atomic_load(&stage.ready_count) == 50 + lost);
+    CHECK_SOON(!epoch_expects(&epoch));
+    for (int i = 1; i < 100; i += 2)
+        CHECK_INT(atomic_load(&stage.readied[i]), 1);
+    close_all();
+}
+
+/* [EPOCH] Who sees neither a sleeper nor the firing sees those fibers in the queue. */
+TEST(sched_epoch, nothing_is_expected_only_once_all_are_awake)
+{
+    open_all();
+    for (int round = 0; round < scaled(2000); round++) {
+        int before = atomic_load(&stage.ready_count);
+        arm(round % STAGE_FIBERS, clock_epoch() + round % 3 * 10000);
+        while (epoch_expects(&epoch))
+            sched_yield();
+        CHECK_INT(atomic_load(&stage.ready_count), before + 1);
+    }
+    close_all();
+}
+
+/* ----------------------------------------------------------------------------------------------------------- in a run */
+
+static struct timespec in_ms(int64_t ms) { return timespec_of_ns(clock_epoch() + ms * MS); }
+
+static coir_io *sleep_20_ms(void *env)
+{
+    int64_t *due = env;
+    struct timespec moment = in_ms(20);
+    *due = ns_of_timespec(moment);
+    return coir_sleep_until(moment);
+}
+static coir_result now_is_later(void *due) { return coir_ok(coir_bool(clock_epoch() >= *(const int64_t *)due)); }
+
+TEST(sched_epoch, fibers_sleep_until_a_moment_and_never_wake_early)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        int64_t due = 0;
+        coir_result result = run(workers, coir_then(coir_suspend(sleep_20_ms, &due), coir_defer(now_is_later, &due)));
+        CHECK_TAG(result, COIR_OK);
+        CHECK(result.value.flag);
+    }
+}
+
+static atomic_int woken;
+static coir_result count_woken(void *unused) { (void)unused; return coir_ok(coir_int(atomic_fetch_add(&woken, 1))); }
+static coir_io *wait_all(void *env, coir_value *fibers) { (void)env; return coir_wait(fibers); }
+static coir_io *sleeper_at(void *env, size_t index)
+{
+    (void)env;
+    return coir_fork(coir_then(coir_sleep_until(in_ms((int64_t)(index % 20))), coir_defer(count_woken, NULL)));
+}
+
+TEST(sched_epoch, thousands_sleep_until_different_moments_and_all_wake)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        atomic_store(&woken, 0);
+        int count = scaled(5000);
+        coir_result result = run(workers, coir_flat_map(coir_traverse((size_t)count, sleeper_at, NULL), wait_all, NULL));
+        CHECK_TAG(result, COIR_OK);
+        coir_result_drop(&result);
+        CHECK_INT(atomic_load(&woken), count);
+    }
+}
+
+/* The run cannot be silent while somebody sleeps, though no worker has anything to do. */
+TEST(sched_epoch, sleeper_is_waited_for_by_a_run_in_which_nothing_else_happens)
+{
+    uint64_t before = coir_counters_now().deadlocks;
+    for (int i = 0; i < scaled(200); i++)
+        CHECK_STR(outcome(2, coir_sleep_until(in_ms(1))), "OK 0");
+    CHECK_UINT(coir_counters_now().deadlocks, before);
+}
