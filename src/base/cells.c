@@ -34,20 +34,25 @@ static struct {
     struct cell      *batches;
 } depots[MEMORY_CLASSES];
 
+/* What an ended thread left of its chunk; it stands at its own start. All are kept: a program of many runs ends thousands of threads. */
+struct rest { struct rest *next; char *end; };
+_Static_assert(sizeof(struct rest) <= MEMORY_STEP, "the smallest rest has room for it");
+
 static struct {
     pthread_mutex_t lock;
     struct chunk   *chunks;
     size_t          next_size;                          /* doubles from CHUNK_MIN to CHUNK_MAX */
-    char           *rest, *rest_end;                    /* what an ended thread left of its chunk */
-} system_memory = { PTHREAD_MUTEX_INITIALIZER, NULL, CHUNK_MIN, NULL, NULL };
+    struct rest    *rests;
+} system_memory = { PTHREAD_MUTEX_INITIALIZER, NULL, CHUNK_MIN, NULL };
 
 static bool chunk_next(void)
 {
     pthread_mutex_lock(&system_memory.lock);
-    if (system_memory.rest != NULL) {
-        coir__me.fresh = system_memory.rest;
-        coir__me.fresh_end = system_memory.rest_end;
-        system_memory.rest = NULL;
+    struct rest *rest = system_memory.rests;
+    if (rest != NULL) {
+        system_memory.rests = rest->next;
+        coir__me.fresh = (char *)rest;
+        coir__me.fresh_end = rest->end;
         pthread_mutex_unlock(&system_memory.lock);
         return true;
     }
@@ -101,12 +106,11 @@ static void thread_gone(void *me)
             depot_put(class, thread->magazines[class].first);
         thread->magazines[class] = (struct magazine){ NULL, 0 };
     }
-    if (thread->fresh != NULL) {
+    if (thread->fresh < thread->fresh_end) {
+        struct rest *rest = (struct rest *)(void *)thread->fresh;
         pthread_mutex_lock(&system_memory.lock);
-        if (system_memory.rest_end - system_memory.rest < thread->fresh_end - thread->fresh) {
-            system_memory.rest = thread->fresh;
-            system_memory.rest_end = thread->fresh_end;
-        }
+        *rest = (struct rest){ system_memory.rests, thread->fresh_end };
+        system_memory.rests = rest;
         pthread_mutex_unlock(&system_memory.lock);
     }
     thread->fresh = thread->fresh_end = NULL;
@@ -141,7 +145,7 @@ __attribute__((destructor)) static void memory_unload(void)
     coir__me = (struct coir__thread){ .fresh = NULL };
     for (size_t class = 0; class < MEMORY_CLASSES; class++)
         depots[class].batches = NULL;
-    system_memory.rest = NULL;
+    system_memory.rests = NULL;
 }
 
 /* --------------------------------------------------------------------------------------------------------- slow ways */
