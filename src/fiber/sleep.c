@@ -42,12 +42,8 @@ static enum prim_step sleep_arm(coir_fiber *fiber, coir_io *frame, coir_result *
     return timer_arm(fiber, frame, due, CLOCK_OF_RUN, result);
 }
 
-/* A past moment: a timer that is due already, so that the others have their turn. */
 static enum prim_step sleep_until_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
-    struct coir__run *run = run_of(fiber);
-    if (frame->prim_own.number <= run->driver->now(run, CLOCK_OF_EPOCH))
-        return timer_arm(fiber, frame, run->driver->now(run, CLOCK_OF_RUN), CLOCK_OF_RUN, result);
     return timer_arm(fiber, frame, frame->prim_own.number, CLOCK_OF_EPOCH, result);
 }
 
@@ -71,11 +67,20 @@ coir_io *coir_sleep(coir_duration duration)
     return duration.ns <= 0 ? coir_yield() : coir__prim_new(&sleep_prim, NULL, duration.ns);
 }
 
+/* Which of the two it is shows when it is run. A timer that is due already would be no yield: who is woken goes before the others. */
+static coir_io *sleep_or_yield(void *moment)
+{
+    struct coir__run *run = coir__me.seat->run;
+    int64_t due = *(const int64_t *)moment;
+    return due <= run->driver->now(run, CLOCK_OF_EPOCH) ? coir_yield() : coir__prim_new(&sleep_until_prim, NULL, due);
+}
+
 coir_io *coir_sleep_until(struct timespec epoch_time)
 {
+    int64_t due = ns_of_timespec(epoch_time);
     if (epoch_time.tv_nsec < 0 || epoch_time.tv_nsec >= NS_PER_SECOND)
         return coir__bad_argument("coir_sleep_until", "tv_nsec is not within 0 and 999999999");
-    return coir__prim_new(&sleep_until_prim, NULL, ns_of_timespec(epoch_time));
+    return coir_suspend_copy(sleep_or_yield, &due, sizeof due);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- now */
