@@ -6,8 +6,13 @@
  *
  *   1. For each parked fiber note its id, the generation of its wait, and the id that it waits for. The frame is read while the wait is
  *      HELD (fiber/wait.h), so it stays, and so does what it mentions.
- *   2. A ring in the notes is a ring in fact if all its waits are still the same: then all were parked at one moment between the passes, and
- *      who is parked neither releases a lock nor ends. The verdict's claim names the generation, so a wait that has ended since is not hit.
+ *   2. A ring in the notes is a ring in fact if all its waits are still the same and for the same: then all were parked at one moment
+ *      between the passes, and who is parked neither releases a lock nor ends. What a fiber waits for is asked again, because in the first
+ *      pass it may have been noted before the lock's holder released it and parked for something else. The verdict's claim names the
+ *      generation, so a wait that has ended since is not hit.
+ *
+ * A fiber that is just registering its wait has counted its edge already (edges_begun), but cannot be held yet: who met one says that there
+ * is something to look for again, otherwise nobody would before the next edge.
  *
  * Silence is judged by the driver, which alone knows that nothing can come; here its consequence is drawn.
  */
@@ -21,10 +26,11 @@ struct edge {
     coir_fiber *fiber;
     const char *awaits;
     bool        for_fiber;
+    enum claim  claim;                                  /* how the verdict won the wait; LOST: it did not, or did not want to */
     uint32_t    mark;                                   /* 0: not walked yet; else the walk that came here first */
 };
 
-struct graph { struct edge *edges; size_t count, room; bool complete; };
+struct graph { struct edge *edges; size_t count, room; bool complete; };                   /* complete: nobody was left out */
 
 static _Atomic uint64_t deadlocks;
 
@@ -49,6 +55,13 @@ static bool graph_room(struct graph *graph)
     return true;
 }
 
+/* What a held fiber waits for. */
+static struct waits_for known_of(const coir_fiber *fiber)
+{
+    const coir_io *frame = fiber->top;
+    return frame->prim->waits_for == NULL ? (struct waits_for){ 0, false } : frame->prim->waits_for(frame);
+}
+
 static bool note(void *env, coir_fiber *fiber)
 {
     struct graph *graph = env;
@@ -56,15 +69,17 @@ static bool note(void *env, coir_fiber *fiber)
         graph->complete = false;
         return false;
     }
-    if (!wait_hold(&fiber->wait))
+    if (!wait_hold(&fiber->wait)) {
+        enum wait_state state = wait_state_of(load_acquire(&fiber->wait.word));
+        if (state == WAIT_ARMING || state == WAIT_PARKED)       /* PARKED: just now */
+            graph->complete = false;
         return true;
+    }
     const coir_io *frame = fiber->top;
-    struct waits_for known = { 0, false };
-    if (frame->prim->waits_for != NULL)
-        known = frame->prim->waits_for(frame);
+    struct waits_for known = known_of(fiber);
     graph->edges[graph->count++] = (struct edge){
         .from = fiber->id, .to = known.holder, .generation = wait_generation(&fiber->wait), .fiber = fiber,
-        .awaits = frame->prim->awaits, .for_fiber = known.for_fiber };
+        .awaits = frame->prim->awaits, .for_fiber = known.for_fiber, .claim = CLAIM_LOST };
     wait_unhold(&fiber->wait);
     return true;
 }
@@ -104,12 +119,18 @@ static coir_result verdict(const char *text)
     return coir__panicf(DOMAIN_COIR, COIR_DEADLOCK, "deadlock: %s", text);
 }
 
-static bool end_wait(const struct edge *edge, coir_result panic)
+/*
+ * All waits that a verdict ends are claimed before the first of their fibers may go on: that one unwinds at once, on another worker, and what it
+ * gives back could end the waits of the others, now of this one and now of that.
+ */
+static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->generation); }
+
+static void wait_end(struct edge *edge, coir_result panic)
 {
-    if (coir__claim(edge->fiber, edge->generation, CLAIMED_BY_VERDICT, panic))
-        return true;
-    coir_result_drop(&panic);
-    return false;
+    edge->fiber->result = panic;
+    edge->fiber->claimed_by = CLAIMED_BY_VERDICT;
+    if (edge->claim == CLAIM_PARKED || wait_give(&edge->fiber->wait))
+        coir__make_ready(edge->fiber);
 }
 
 /* The label of a fiber that still waits as noted; held meanwhile, since one that goes on may end and its name with it. */
@@ -117,7 +138,7 @@ static bool label_of(const struct edge *edge, char *label, size_t size)
 {
     if (!wait_hold(&edge->fiber->wait))
         return false;
-    bool same = wait_generation(&edge->fiber->wait) == edge->generation;
+    bool same = wait_generation(&edge->fiber->wait) == edge->generation && known_of(edge->fiber).holder == edge->to;
     if (same)
         coir__fiber_label(edge->fiber, label, size);
     wait_unhold(&edge->fiber->wait);
@@ -147,7 +168,7 @@ static bool ring_text(const struct graph *graph, const struct edge *start, char 
     return true;
 }
 
-static size_t ring_end(const struct graph *graph, const struct edge *start, coir_result *report)
+static size_t ring_end(const struct graph *graph, struct edge *start, coir_result *report)
 {
     char text[2048];
     if (!ring_text(graph, start, text, sizeof text))
@@ -157,16 +178,22 @@ static size_t ring_end(const struct graph *graph, const struct edge *start, coir
         return 1;
     }
     bool objects = false;
-    const struct edge *edge = start;
-    do {
+    struct edge *edge = start;
+    do
         objects = objects || !edge->for_fiber;
-        edge = edge_from(graph, edge->to);
-    } while (edge != start);
+    while ((edge = edge_from(graph, edge->to)) != start);
+    do
+        if (!objects || !edge->for_fiber)
+            wait_take(edge);
+    while ((edge = edge_from(graph, edge->to)) != start);
     size_t woken = 0;
     do {
-        if (!objects || !edge->for_fiber)
-            woken += end_wait(edge, verdict(text));
-        edge = edge_from(graph, edge->to);
+        struct edge *next = edge_from(graph, edge->to);
+        if (edge->claim != CLAIM_LOST) {
+            wait_end(edge, verdict(text));
+            woken++;
+        }
+        edge = next;
     } while (edge != start);
     return woken;
 }
@@ -186,35 +213,52 @@ size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
         if (edge != NULL && edge->mark == walk)
             woken += ring_end(&graph, edge, report);
     }
+    if (!graph.complete)
+        counter_add(&coir__me.seat->edges_begun, 1);
     graph_done(&graph);
     return woken;
 }
 
-static coir_result silence_verdict(const struct edge *edge, const char *label)
+static coir_result silence_verdict(const struct edge *edge)
 {
-    char text[256], holder[64] = "";
+    char text[256], label[64], holder[64] = "";
     if (edge->to != 0)
         snprintf(holder, sizeof holder, " that fiber %" PRIu64 " holds", edge->to);
-    snprintf(text, sizeof text, "fiber%s waits for %s%s, and nothing is left that could end the wait", label, edge->awaits, holder);
+    snprintf(text, sizeof text, "fiber%s waits for %s%s, and nothing is left that could end the wait",
+             coir__fiber_label(edge->fiber, label, sizeof label), edge->awaits, holder);
     return verdict(text);
+}
+
+/* Whether silence ends this wait. Who waits for a fiber is let be, for that fiber's wait ends. Only if no wait for an object is left do those
+ * remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
+static bool is_concerned(const struct edge *edge, bool objects)
+{
+    return objects ? !edge->for_fiber : edge->for_fiber && edge->to == 0;
 }
 
 size_t coir__deadlock_silence(struct coir__run *run, coir_result *report)
 {
     struct graph graph = graph_of(run);
     size_t woken = 0;
-    char label[64];
-    for (size_t i = 0; i < graph.count && !(report != NULL && woken > 0); i++) {
-        const struct edge *edge = &graph.edges[i];
-        if (edge->for_fiber || !label_of(edge, label, sizeof label))
+    bool objects = false;
+    for (size_t i = 0; i < graph.count; i++)
+        objects = objects || is_concerned(&graph.edges[i], true);
+    for (size_t i = 0; i < graph.count; i++) {
+        struct edge *edge = &graph.edges[i];
+        if (!is_concerned(edge, objects))
             continue;
-        if (report == NULL) {
-            woken += end_wait(edge, silence_verdict(edge, label));
-        } else {
-            *report = silence_verdict(edge, label);
+        if (report != NULL) {                           /* nobody moves: in a silent run it still stands as it was noted */
+            *report = silence_verdict(edge);
             woken = 1;
+            break;
         }
+        wait_take(edge);
     }
+    for (size_t i = 0; report == NULL && i < graph.count; i++)
+        if (graph.edges[i].claim != CLAIM_LOST) {
+            wait_end(&graph.edges[i], silence_verdict(&graph.edges[i]));
+            woken++;
+        }
     graph_done(&graph);
     return woken;
 }

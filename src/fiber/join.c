@@ -286,9 +286,16 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
         any_unawait(list);
 }
 
+/* Of several nobody knows which will end first. */
+static struct waits_for any_waits_for(const coir_io *frame)
+{
+    struct fibers fibers = fibers_of(&list_of(frame)->fibers);
+    return fibers.count == 1 ? for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ 0, true };
+}
+
 static const struct coir__prim wait_any_prim = {
     .name = "wait_any", .awaits = "the end of one of several fibers", .size = sizeof(struct wait_list), .attempt = any_attempt,
-    .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop,
+    .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop, .waits_for = any_waits_for,
 };
 
 static bool all_fibers(const coir_value *value)
