@@ -60,14 +60,14 @@ COIR_API COIR_MUST_USE coir_io *coir_do(coir_step_fn *step, const void *frame, s
 
 /* How the body ends: with a value, an error, or by becoming another io, which runs in the routine's place, in constant memory,
  * after what COIR_FINALLY says. Running into COIR_END is COIR_RETURN(coir_none()). */
-#define COIR_RETURN(v)  return coir_routine_end_(coir_self_, coir_ok(v))
-#define COIR_RAISE(v)   return coir_routine_end_(coir_self_, coir_raise(v))
+#define COIR_RETURN(v)  return coir_routine_end_(coir_self_, COIR_OK, (v))
+#define COIR_RAISE(v)   return coir_routine_end_(coir_self_, COIR_ERROR, (v))
 #define COIR_BECOME(io) return coir_routine_become_(coir_self_, (io))
 
 /* COIR_FINALLY: opens the part that runs once on every way out: return, raise, become, a failed await, a panic, a cancellation. It
  * cannot be canceled, may await, and drops what the frame holds: coir_drop() of a zeroed field does nothing. Its failure is
  * appended to the outcome, as a finalizer's. */
-#define COIR_FINALLY    return coir_routine_end_(coir_self_, coir_ok(coir_none())); case COIR_FINALLY_:
+#define COIR_FINALLY    return coir_routine_end_(coir_self_, COIR_OK, coir_none()); case COIR_FINALLY_:
 #define COIR_END        return coir_routine_leave_(coir_self_); default: break; } return coir_routine_lost_(coir_self_)
 
 /* What the macros need. */
@@ -75,7 +75,7 @@ COIR_API COIR_MUST_USE coir_io *coir_do(coir_step_fn *step, const void *frame, s
 COIR_API void    *coir_routine_frame_(coir_routine *self, size_t size);
 COIR_API coir_io *coir_routine_await_(coir_routine *self, unsigned at, coir_io *io);
 COIR_API coir_io *coir_routine_try_(coir_routine *self, unsigned at, coir_io *io);
-COIR_API coir_io *coir_routine_end_(coir_routine *self, coir_result result);
+COIR_API coir_io *coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value);
 COIR_API coir_io *coir_routine_become_(coir_routine *self, coir_io *io);
 COIR_API coir_io *coir_routine_leave_(coir_routine *self);
 COIR_API coir_io *coir_routine_lost_(coir_routine *self);

@@ -25,6 +25,7 @@ void  coir__free_slow(void *memory, size_t size) { coir__release(memory, size); 
 
 /* -------------------------------------------------------------------------------------------------- chunks and the depot */
 
+enum { MAGAZINE_LIMIT = 4 * MEMORY_BATCH };             /* cells of a class that a thread keeps */
 enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 2 << 20, HUGE_PAGE = 2 << 20 };
 
 struct chunk { struct chunk *next; size_t alignment; };         /* at the start of each chunk; 16 bytes, so cells stay aligned */
@@ -104,7 +105,7 @@ static void thread_gone(void *me)
     for (size_t class = 1; class < MEMORY_CLASSES; class++) {
         if (thread->magazines[class].first != NULL)
             depot_put(class, thread->magazines[class].first);
-        thread->magazines[class] = (struct magazine){ NULL, 0 };
+        thread->magazines[class] = (struct magazine){ NULL, 0, 0 };
     }
     if (thread->fresh < thread->fresh_end) {
         struct rest *rest = (struct rest *)(void *)thread->fresh;
@@ -123,6 +124,8 @@ static void thread_key_make(void) { thread_key_made = pthread_key_create(&thread
 static void thread_register(void)
 {
     pthread_once(&thread_key_once, thread_key_make);
+    for (size_t class = 1; class < MEMORY_CLASSES; class++)
+        coir__me.magazines[class].limit = MAGAZINE_LIMIT;
     if (thread_key_made && pthread_setspecific(thread_key, &coir__me) == 0) {
         coir__me.registered = true;
         fetch_add_acq_rel(&threads_registered, 1);
@@ -210,6 +213,8 @@ void coir__magazine_spill(size_t class)
     struct magazine *magazine = &coir__me.magazines[class];
     if (!coir__me.registered)
         thread_register();
+    if (magazine->count < MAGAZINE_LIMIT)
+        return;                                         /* it was the thread's first */
     for (int i = 0; i < 2; i++) {
         struct cell *batch = magazine->first, *last = batch;
         for (int n = 1; n < MEMORY_BATCH; n++)

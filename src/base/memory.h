@@ -23,8 +23,8 @@ enum {
 
 struct cell { struct cell *next, *next_batch; };
 
-/* The cells of one class: two stacks, so that a thread that takes and gives around a batch's border does not go to the depot. */
-struct magazine { struct cell *first; uint32_t count; };
+/* The cells of one class. The limit is 0 until the thread is registered, so that the first cell that it gives goes the slow way. */
+struct magazine { struct cell *first; uint32_t count, limit; };
 
 struct buried {                                         /* a dead object that waits to be emptied: see coir__bury() */
     struct buried *next;
@@ -104,7 +104,7 @@ static ALWAYS_INLINE void coir__cell_free(void *memory, size_t class)
     struct cell *cell = memory;
     cell->next = magazine->first;
     magazine->first = cell;
-    if (unlikely(++magazine->count >= 4 * MEMORY_BATCH))
+    if (unlikely(++magazine->count >= magazine->limit))
         coir__magazine_spill(class);
 }
 

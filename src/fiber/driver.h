@@ -61,6 +61,8 @@ struct coir__seat {
     struct coir__run *run;                              /* I */
     coir_fiber      *fiber;                             /* O: the one being run; NULL between two */
     coir_fiber      *free_fibers;                       /* O */
+    struct slab     *slab;                              /* O: the one that its new slots come from; NULL at first */
+    uint32_t         block_used;                        /* O: the slabs of that one's block that are in use */
     uint64_t         id_next, id_end;                   /* O: ids to give out */
     _Atomic uint64_t forked, ended;                     /* counters with one writer */
     _Atomic uint64_t callbacks_begun, callbacks_done;   /* likewise: handles given out, and fibers that went on after one */

@@ -19,6 +19,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { FIBER_STRIDE = (sizeof(coir_fiber) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE };
 enum { SLAB_FIBERS = (SLAB_SIZE - SLAB_FIBERS_AT) / FIBER_STRIDE };
@@ -48,11 +49,18 @@ static coir_fiber *slot_of(struct slab *slab, uint32_t index)
 
 /* --------------------------------------------------------------------------------------------------------------- slots */
 
+static void block_drop(struct slab *first)
+{
+    if (fetch_sub_acq_rel(&first->block_refs, 1u) == 1)
+        coir__chunk_free(first, (size_t)first->block_slabs * SLAB_SIZE, SLAB_SIZE);
+}
+
 static void slab_free(struct slab *slab)
 {
-    for (uint32_t i = 0; i < slab->count; i++)
+    uint32_t count = load_relaxed(&slab->count);
+    for (uint32_t i = 0; i < count; i++)
         slot_unpoison(slot_of(slab, i));
-    coir__chunk_free(slab, SLAB_SIZE, SLAB_SIZE);
+    block_drop(slab->block);
 }
 
 static void slab_let_go(struct slab *slab, int32_t count)
@@ -91,23 +99,40 @@ static bool strays_collect(struct coir__seat *seat)
     return any;
 }
 
+/* The first slab of a new block, twice as large as the seat's last one. */
+static struct slab *block_new(const struct slab *last)
+{
+    uint32_t slabs = last == NULL ? 1 : last->block->block_slabs * 2;
+    slabs = slabs < BLOCK_SLABS_MAX ? slabs : BLOCK_SLABS_MAX;
+    size_t size = (size_t)slabs * SLAB_SIZE;
+    struct slab *first = coir__chunk(size, slabs == BLOCK_SLABS_MAX ? size : SLAB_SIZE);
+    if (first == NULL)
+        return NULL;
+    if (slabs == BLOCK_SLABS_MAX)
+        (void)madvise(first, size, MADV_HUGEPAGE);
+    atomic_init(&first->block_refs, 1);
+    first->block_slabs = slabs;
+    return first;
+}
+
 static bool slab_add(struct coir__seat *seat)
 {
     struct coir__run *run = seat->run;
-    struct slab *slab = coir__chunk(SLAB_SIZE, SLAB_SIZE);
-    if (slab == NULL)
-        return false;
+    struct slab *last = seat->slab, *first = last == NULL ? NULL : last->block;
+    if (first == NULL || seat->block_used == first->block_slabs) {
+        first = block_new(last);
+        if (first == NULL)
+            return false;
+        seat->block_used = 0;
+    }
+    struct slab *slab = (struct slab *)(void *)((char *)first + (size_t)seat->block_used++ * SLAB_SIZE);
+    fetch_add_relaxed(&first->block_refs, 1u);
+    slab->block = first;
     atomic_init(&slab->run, run);
     atomic_init(&slab->outstanding, SLAB_BIAS);
     atomic_init(&slab->strays, NULL);
-    slab->count = SLAB_FIBERS;
-    for (uint32_t i = SLAB_FIBERS; i-- > 0; ) {
-        coir_fiber *fiber = slot_of(slab, i);
-        atomic_init(&fiber->wait.word, 0);
-        atomic_init(&fiber->phase, PHASE_ENDED);
-        atomic_init(&fiber->refs, 0);
-        seat_put_free(seat, fiber);
-    }
+    atomic_init(&slab->count, 0);
+    seat->slab = slab;
     ck_spinlock_fas_lock(&run->slabs_lock);
     slab->next = run->slabs;
     run->slabs = slab;
@@ -115,13 +140,41 @@ static bool slab_add(struct coir__seat *seat)
     return true;
 }
 
-static coir_fiber *slot_take(struct coir__seat *seat)
+/* A slot that was never used. [SLOT] Who looks through the run's fibers acquires the count, and sees the slots below it made. */
+static coir_fiber *slot_make(struct slab *slab)
 {
-    if (unlikely(seat->free_fibers == NULL) && !strays_collect(seat) && !slab_add(seat))
-        return NULL;
+    uint32_t index = load_relaxed(&slab->count);
+    coir_fiber *fiber = slot_of(slab, index);
+    atomic_init(&fiber->wait.word, 0);
+    atomic_init(&fiber->phase, PHASE_ENDED);
+    atomic_init(&fiber->refs, 0);
+    fiber->flags = FIBER_FREE;
+    store_release(&slab->count, index + 1);                                     /* [SLOT] */
+    return fiber;
+}
+
+static NOINLINE coir_fiber *slot_take_slow(struct coir__seat *seat)
+{
+    bool full = seat->slab == NULL || load_relaxed(&seat->slab->count) == SLAB_FIBERS;
+    if (!full)
+        return slot_make(seat->slab);
+    if (strays_collect(seat)) {
+        coir_fiber *fiber = seat->free_fibers;
+        seat->free_fibers = fiber->next;
+        return fiber;
+    }
+    return slab_add(seat) ? slot_make(seat->slab) : NULL;
+}
+
+static inline coir_fiber *slot_take(struct coir__seat *seat)
+{
     coir_fiber *fiber = seat->free_fibers;
-    slot_unpoison(fiber);
-    seat->free_fibers = fiber->next;
+    if (likely(fiber != NULL))
+        seat->free_fibers = fiber->next;
+    else
+        fiber = slot_take_slow(seat);
+    if (fiber != NULL)
+        slot_unpoison(fiber);
     return fiber;
 }
 
@@ -468,8 +521,8 @@ bool coir__run_init(struct coir__run *run, const struct driver *driver, const co
 
 static uint32_t slab_in_use(struct slab *slab)
 {
-    uint32_t in_use = 0;
-    for (uint32_t i = 0; i < slab->count; i++)
+    uint32_t in_use = 0, count = load_relaxed(&slab->count);
+    for (uint32_t i = 0; i < count; i++)
         in_use += !(slot_of(slab, i)->flags & FIBER_FREE);
     return in_use;
 }
@@ -479,11 +532,14 @@ void coir__run_done(struct coir__run *run)
     for (struct slab *next, *slab = run->slabs; slab != NULL; slab = next) {
         next = slab->next;
         uint32_t in_use = slab_in_use(slab);
-        for (uint32_t i = 0; in_use > 0 && i < slab->count; i++)
+        for (uint32_t i = 0; in_use > 0 && i < load_relaxed(&slab->count); i++)
             if (!(slot_of(slab, i)->flags & FIBER_FREE))
                 tell_unseen(run, slot_of(slab, i));
+        struct slab *block = slab == slab->block ? slab : NULL;
         store_release(&slab->run, NULL);                /* before the last one may free it */
         slab_let_go(slab, SLAB_BIAS - (int32_t)in_use);
+        if (block != NULL)
+            block_drop(block);
     }
     run->slabs = NULL;
     store_release(&run->token->ended, true);
@@ -495,10 +551,12 @@ void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *
     ck_spinlock_fas_lock(&run->slabs_lock);
     struct slab *slab = run->slabs;
     ck_spinlock_fas_unlock(&run->slabs_lock);           /* slabs are only ever added, at the front */
-    for (; slab != NULL; slab = slab->next)
-        for (uint32_t i = 0; i < slab->count; i++)
+    for (; slab != NULL; slab = slab->next) {
+        uint32_t count = load_acquire(&slab->count);                            /* [SLOT] */
+        for (uint32_t i = 0; i < count; i++)
             if (load_acquire(&slot_of(slab, i)->phase) != PHASE_ENDED && !visit(env, slot_of(slab, i)))
                 return;
+    }
 }
 
 /* --------------------------------------------------------------------------------------------------- for whoever looks */

@@ -62,15 +62,19 @@ struct coir_fiber {
     _Atomic uint16_t finalizing;                        /* A, written by O: how many finalizers deep it is */
 };
 
-/* Fibers of one run; aligned to its size, so a fiber finds it by its address. */
-enum { SLAB_SIZE = 64 << 10, SLAB_BIAS = 1 << 30 };
+/* Fibers of one run; aligned to its size, so a fiber finds it by its address. Slabs come in blocks, which grow up to a huge page, so that a
+ * million fibers cost few faults and a dozen little memory. */
+enum { SLAB_SIZE = 64 << 10, SLAB_BIAS = 1 << 30, BLOCK_SLABS_MAX = (2 << 20) / SLAB_SIZE };
 
 struct slab {
     struct coir__run *_Atomic run;                      /* A: NULL once the run has ended */
     struct slab      *next;                             /* I: the run's slabs */
     _Atomic int32_t   outstanding;                      /* A [SLAB]: SLAB_BIAS less the fibers given up outside their run; see fiber.c */
     coir_fiber *_Atomic strays;                         /* A [SLAB]: those fibers */
-    uint32_t          count;                            /* L of the run's registry: slots ever used */
+    _Atomic uint32_t  count;                            /* A [SLOT], written by its seat: slots ever used */
+    struct slab      *block;                            /* I: the first of its block */
+    _Atomic uint32_t  block_refs;                       /* A, of the first: the slabs in use, and one until the run has ended */
+    uint32_t          block_slabs;                      /* I, of the first: how many there is room for */
 };
 enum { SLAB_FIBERS_AT = CACHE_LINE };
 

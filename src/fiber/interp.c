@@ -673,7 +673,7 @@ dispatch:
         GO_DOWN();
     }
     DOWN(KEY_GET):
-        result = ok_of(coir_share(coir__context_key(fiber, io->key)));
+        GIVEN_VALUE(coir_share(coir__context_key(fiber, io->key)));
         if (!borrowed) {
             coir_key_drop(io->key);
             coir__node_free(io);
@@ -709,17 +709,17 @@ dispatch:
         goto step;
 
     DOWN(FORK):
-        result = ok_of(fork_one(seat, fiber, io->child, borrowed));
+        GIVEN_VALUE(fork_one(seat, fiber, io->child, borrowed));
         FREE_OWNED();
         GO_UP();
     DOWN(PARALLEL):
-        result = ok_of(fork_many(seat, fiber, io, borrowed));
+        GIVEN_VALUE(fork_many(seat, fiber, io, borrowed));
         if (!borrowed)
             coir_io_drop(io);                           /* with what was not forked */
         GO_UP();
     DOWN(YIELD):
         FREE_OWNED();
-        result = coir_ok(coir_none());
+        coir__set_ok(&result, coir_none());
         io = NULL;
         SAVE();
         return STOP_SPENT;
@@ -789,11 +789,11 @@ pin:
 of_none:
     if (!borrowed)
         coir_io_drop(io);
-    result = coir_ok(coir_none());
+    coir__set_ok(&result, coir_none());
     GO_UP();
 
 gathered_nothing:
-    result = coir_ok(coir_none());                      /* the frame gives its list, empty or a panic */
+    coir__set_ok(&result, coir_none());                      /* the frame gives its list, empty or a panic */
     GO_UP();
 
 refuse_child:                                           /* result says why; frame, not pushed, held the child */
@@ -950,7 +950,7 @@ up:
         POP_FREE();
         if (likely(result.tag == COIR_OK)) {
             coir_drop(result.value);
-            result = ok_of(value);
+            GIVEN_VALUE(value);
         } else {
             coir_drop(value);
         }
@@ -1035,7 +1035,7 @@ up:
     UP(ATTEMPT):
         POP_FREE();
         if (likely(result.tag != COIR_CANCELED))
-            result = ok_of(coir_box(result));
+            GIVEN_VALUE(coir_box(result));
         GO_UP();
     UP(REDEEM):
         POP();
@@ -1058,7 +1058,7 @@ up:
             coir__node_release_env(frame);
         frame->op = OP_KEEP_ALL;
         frame->flags = 0;
-        frame->result = result;
+        coir__set(&frame->result, &result);
         PUSHED();
         GO_DOWN();
     UP(CATCH):
@@ -1129,7 +1129,7 @@ up:
         FALL_THROUGH;
     UP(FINALLY_FN): {
         const char *name = frame->op == OP_FINALLY_FN ? "coir_finally_fn" : "coir_on_failure";
-        frame->result = result;
+        coir__set(&frame->result, &result);
         frame->flags |= NODE_FINAL;
         finalizing_add(fiber, 1);
         io = frame->final(frame->env, &frame->result);
@@ -1154,7 +1154,7 @@ up:
             GO_DOWN();
         }
         frame->op = OP_MERGE;
-        frame->result = result;
+        coir__set(&frame->result, &result);
         GO_DOWN();
     UP(MERGE):
         if (frame->flags & NODE_FINAL)

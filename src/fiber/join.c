@@ -30,15 +30,25 @@ static void note_edge(coir_fiber *fiber, coir_fiber *other)
 /* --------------------------------------------------------------------------------------------------------------- join */
 
 /* A child's cancellation is not the joiner's. */
-static coir_result joined(coir_fiber *fiber)
+static NOINLINE coir_result joined_slow(coir_fiber *fiber)
 {
     coir_result result = coir__fiber_result(fiber);
-    if (likely(result.tag != COIR_CANCELED))
+    if (result.tag != COIR_CANCELED)
         return result;
     char label[64];
     coir_result_drop(&result);
     return coir_raise(coir__error(DOMAIN_COIR, COIR_CHILD_CANCELED, "coir_join: fiber%s was canceled",
                                   coir__fiber_label(fiber, label, sizeof label)));
+}
+
+static inline void joined(coir_fiber *fiber, coir_result *result)
+{
+    if (likely(!(fiber->flags & FIBER_TYPED) && fiber->result.tag != COIR_CANCELED)) {
+        store_relaxed(&fiber->seen, 1);
+        coir__set(result, &fiber->result);
+    } else {
+        *result = joined_slow(fiber);
+    }
 }
 
 static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -50,7 +60,7 @@ static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_
     }
     if (!coir__fiber_ended(other))
         return PRIM_WAIT;
-    *result = joined(other);
+    joined(other, result);
     return PRIM_DONE;
 }
 
@@ -60,14 +70,14 @@ static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
     note_edge(fiber, other);
     if (coir__fiber_await(other, &frame->prim_own.waiter))
         return PRIM_WAIT;
-    *result = joined(other);
+    joined(other, result);
     return PRIM_DONE;
 }
 
 static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     (void)fiber;
-    *result = joined(frame->object);
+    joined(frame->object, result);
     return PRIM_DONE;
 }
 

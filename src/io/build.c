@@ -199,7 +199,7 @@ coir_io *coir_key_get(coir_key *key)
 /* An io that others hold too, or whose op has no callback of its own, gets a node around it, which keeps env to its end. */
 static coir_io *owns_around(coir_io *io, void *env, void (*drop)(void *env))
 {
-    coir_io *node = coir__node_new(OP_OWNS, NODE_SIZE_OF(kept_env));
+    coir_io *node = coir__node_new(OP_OWNS, NODE_SIZE_OF(result));
     if (node == NULL)
         return NULL;
     node->child = io;

@@ -180,7 +180,7 @@ coir_io *coir_catch_copy(coir_io *io, coir_flat_map_fn *fn, const void *bytes, s
 
 coir_io *coir_catch_code(coir_io *io, int code, coir_io *instead)
 {
-    coir_io *node = two(OP_CATCH_CODE, NODE_SIZE_OF(match), io, instead);
+    coir_io *node = two(OP_CATCH_CODE, NODE_SIZE_OF(result), io, instead);
     if (node != NULL)
         node->match.code = code;
     return node;

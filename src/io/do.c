@@ -69,12 +69,13 @@ coir_io *coir_routine_try_(coir_routine *self, unsigned at, coir_io *io)
     return io;
 }
 
-coir_io *coir_routine_end_(coir_routine *self, coir_result result)
+coir_io *coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value)
 {
     outcome_save(self);
     if (unlikely(self->result.value.type != NULL || self->result.also != NULL))
         coir_result_drop(&self->result);
-    coir__set(&self->result, &result);
+    coir__set_ok(&self->result, value);
+    self->result.tag = tag;
     coir__check(&self->result);
     self->flags = ROUTINE_ENDED;
     return NULL;
@@ -84,7 +85,7 @@ coir_io *coir_routine_become_(coir_routine *self, coir_io *io)
 {
     if (container(self)->flags & NODE_FINAL) {
         coir_io_drop(io);
-        return coir_routine_end_(self, coir__panicf(DOMAIN_COIR, COIR_MISUSE, "COIR_BECOME inside COIR_FINALLY"));
+        return coir_routine_end_(self, COIR_PANIC, coir__error(DOMAIN_COIR, COIR_MISUSE, "COIR_BECOME inside COIR_FINALLY"));
     }
     container(self)->routine.become = io;
     coir_result_drop(&self->result);

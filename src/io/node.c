@@ -44,17 +44,6 @@ void coir__node_retire(coir_io *node)
 
 #endif
 
-coir_io *coir__frame_of(const coir_io *node, size_t size)
-{
-    coir_io *frame = coir__node_new((enum op)node->op, size);
-    if (frame == NULL)
-        return NULL;
-    size_t header = offsetof(struct coir_io, child), have = node_size(node);
-    memcpy((char *)frame + header, (const char *)node + header, (size < have ? size : have) - header);
-    frame->flags = NODE_BORROWED;
-    return frame;
-}
-
 /* ------------------------------------------------------------------------------------------------------- dead nodes */
 
 static coir_io **dead_link(coir_io *node)

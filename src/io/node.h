@@ -205,8 +205,18 @@ static inline coir_io *coir__node_ref(coir_io *node)
     return node;
 }
 
-/* coir__frame_of: a frame for a borrowed node, a shallow copy that owns nothing. NULL without memory. */
-coir_io *coir__frame_of(const coir_io *node, size_t size);
+/* coir__frame_of: a frame for a borrowed node, a shallow copy of its first `size` bytes, which owns nothing. NULL without memory. */
+static ALWAYS_INLINE coir_io *coir__frame_of(const coir_io *node, size_t size)
+{
+    const size_t header = sizeof node->header;
+    invariant(size <= node_size(node));
+    coir_io *frame = coir__node_new((enum op)node->op, size);
+    if (unlikely(frame == NULL))
+        return NULL;
+    memcpy((char *)frame + header, (const char *)node + header, size - header);
+    frame->flags = NODE_BORROWED;
+    return frame;
+}
 
 /* Where the items of a SEQUENCE, ZIP or PARALLEL begin in its node, if they stand there. */
 static inline size_t coir__items_at(enum op op) { return op == OP_ZIP ? NODE_SIZE_OF(zip) : NODE_SMALL; }

@@ -34,6 +34,7 @@
 
 enum {
     FAIRNESS      = 61,                                 /* turns; a prime, so that it falls in step with nothing */
+    DEQUE_SHARE   = 16,                                 /* of those turns one is for the oldest in the deque */
     STEAL_MAX     = 32,
     REFILL        = 256,                                /* fibers from the backlog to the deque at once */
     NAP_MIN       = 20 * 1000,                          /* ns */
@@ -138,7 +139,7 @@ static void pool_inject(struct pool *pool, coir_fiber *fiber)
 {
     ck_stack_push_upmc(&pool->injected, &fiber->injected);                      /* K1 */
     fence_full();                                                               /* [PARK] pairs with worker_rest() */
-    if (load_relaxed(&pool->idle) > 0)                                          /* K2 */
+    if (load_relaxed(&pool->spinning) == 0 && load_relaxed(&pool->idle) > 0)    /* K2; who spins looks once more before it parks */
         pool_wake_one(pool);
 }
 
@@ -247,15 +248,16 @@ static coir_fiber *worker_take_backlog(struct worker *worker)
     return chain == NULL ? NULL : worker_adopt(worker, chain);
 }
 
-/* In turn: what is oldest in the queues, and what is oldest in the deque, which its owner reaches last. */
+/* What is oldest in the queues; now and then what is oldest in the deque, which its owner reaches last. That is rarer: there it begins another
+ * branch of a fork-join tree, and with it memory. */
 static coir_fiber *worker_take_oldest(struct worker *worker)
 {
-    coir_fiber *fiber = worker->turns / FAIRNESS % 2 == 0 ? NULL : deque_steal(&worker->deque);
+    coir_fiber *fiber = worker->turns / FAIRNESS % DEQUE_SHARE == 0 ? deque_steal(&worker->deque) : NULL;
     if (fiber == NULL)
         fiber = worker_take_injected(worker);
     if (fiber == NULL)
         fiber = worker_take_yielded(worker);
-    return fiber != NULL ? fiber : worker_take_backlog(worker);
+    return fiber != NULL ? fiber : backlog_take(&worker->backlog, 1);       /* one: the deque may be full */
 }
 
 static bool worker_has_more(struct worker *worker)
@@ -306,7 +308,11 @@ static coir_fiber *worker_take_own(struct worker *worker)
         fiber = worker_take_yielded(worker);
     if (fiber == NULL)
         fiber = worker_take_backlog(worker);
-    return fiber != NULL ? fiber : worker_take_injected(worker);
+    if (fiber == NULL)
+        return worker_take_injected(worker);
+    if (unlikely(!pool_injected_is_empty(worker->pool)))
+        pool_ensure_watch(worker->pool);                /* should this turn take long, somebody else takes them */
+    return fiber;
 }
 
 /* Up to half of what a deque holds; a single entry only if it has been there for a nap. */
