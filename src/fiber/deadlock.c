@@ -1,8 +1,8 @@
 /*
  * deadlock.c - the two verdicts
  *
- * Ring. Each parked fiber may wait for something whose end is known: a lock's holder, another fiber's end. Those edges make a graph in which
- * every fiber has at most one way out, so a ring is found by walking. Others may run meanwhile, hence two passes:
+ * Ring. Each parked fiber may wait for something whose end is known: a lock's holder, another fiber's end. Those edges make a graph in
+ * which every fiber has at most one way out, so a ring is found by walking. Others may run meanwhile, hence two passes:
  *
  *   1. For each parked fiber note its id, the generation of its wait, and the id that it waits for. The frame is read while the wait is
  *      HELD (fiber/wait.h), so it stays, and so does what it mentions.
@@ -120,8 +120,8 @@ static coir_result verdict(const char *text)
 }
 
 /*
- * All waits that a verdict ends are claimed before the first of their fibers may go on: that one unwinds at once, on another worker, and what it
- * gives back could end the waits of the others, now of this one and now of that.
+ * All waits that a verdict ends are claimed before the first of their fibers may go on: that one unwinds at once, on another worker, and
+ * what it gives back could end the waits of the others, now of this one and now of that.
  */
 static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->generation); }
 
@@ -229,8 +229,8 @@ static coir_result silence_verdict(const struct edge *edge)
     return verdict(text);
 }
 
-/* Whether silence ends this wait. Who waits for a fiber is let be, for that fiber's wait ends. Only if no wait for an object is left do those
- * remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
+/* Whether silence ends this wait. Who waits for a fiber is let be, for that fiber's wait ends. Only if no wait for an object is left do
+ * those remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
 static bool is_concerned(const struct edge *edge, bool objects)
 {
     return objects ? !edge->for_fiber : edge->for_fiber && edge->to == 0;

@@ -13,7 +13,8 @@ struct crossed { coir_lock *mine, *yours; coir_semaphore *i_have, *you_have; };
 
 static coir_io *crossing(const struct crossed *c, const char *name)
 {
-    coir_io *both = coir_sequence(COIR_IOS(coir_release(c->i_have, 1), coir_acquire(c->you_have, 1), coir_with_lock(c->yours, noting("both"))));
+    coir_io *both =
+        coir_sequence(COIR_IOS(coir_release(c->i_have, 1), coir_acquire(c->you_have, 1), coir_with_lock(c->yours, noting("both"))));
     return coir_named(coir_finally(coir_with_lock(c->mine, both), coir_defer(note_text, (void *)(uintptr_t)name)), name);
 }
 
@@ -136,7 +137,8 @@ TEST(deadlock, who_waits_behind_a_ring_gets_the_lock_when_the_ring_has_unwound)
         coir_io *inner = coir_with_lock(b, noting("both"));
         coir_io *behind = coir_with_lock(a, noting("behind"));
         /* The main fiber holds a; the child holds b and wants a, and behind it stands a third; then the main fiber wants b. */
-        coir_io *io = coir_with_lock(a, coir_sequence(COIR_IOS(queueing(coir_with_lock(b, coir_lock_acquire(a)), &fibers[0]), queueing(behind, &fibers[1]), inner)));
+        coir_io *io = coir_with_lock(
+            a, coir_sequence(COIR_IOS(queueing(coir_with_lock(b, coir_lock_acquire(a)), &fibers[0]), queueing(behind, &fibers[1]), inner)));
         coir_result result = coir_run(coir_then_keep(coir_attempt(io), coir_attempt(joining(&fibers[1]))), options);
         CHECK_TAG(result, COIR_OK);
         CHECK_CODE(*coir_result_in(&result.value), COIR_PANIC, COIR_DEADLOCK);
@@ -309,11 +311,16 @@ TEST(deadlock, waiting_for_the_first_of_several_is_waiting_for_fibers)
 
 /* Main waits for the first of two, who wait for main: no object anywhere, and no ring of one way out. */
 struct any_ring { coir_fiber *main, *others[2]; coir_semaphore *all_there; };
-static coir_io *keep_self(void *place, coir_value *self) { *(coir_fiber **)place = coir_fiber_ref(coir_fiber_of(self)); return coir_unit(); }
+static coir_io *keep_self(void *place, coir_value *self)
+{
+    *(coir_fiber **)place = coir_fiber_ref(coir_fiber_of(self));
+    return coir_unit();
+}
 static coir_io *wait_for_the_first(void *ring_)
 {
     struct any_ring *ring = ring_;
-    coir_value both = coir_list(2, (coir_value[]){ coir_fiber_value(coir_fiber_ref(ring->others[0])), coir_fiber_value(coir_fiber_ref(ring->others[1])) });
+    coir_value both = coir_list(
+        2, (coir_value[]){ coir_fiber_value(coir_fiber_ref(ring->others[0])), coir_fiber_value(coir_fiber_ref(ring->others[1])) });
     coir_io *io = coir_wait_any(&both);
     coir_drop(both);
     return io;
@@ -323,8 +330,9 @@ TEST(deadlock, who_waits_for_the_first_of_those_who_wait_for_him_panics)
 {
     FOR_SCHEDULES(options) {
         struct any_ring ring = { NULL, { NULL, NULL }, NULL };
-        coir_io *io = coir_sequence(COIR_IOS(coir_flat_map(coir_self(), keep_self, &ring.main), forking(joining(&ring.main), &ring.others[0]),
-                                             forking(joining(&ring.main), &ring.others[1]), coir_suspend(wait_for_the_first, &ring)));
+        coir_io *io =
+            coir_sequence(COIR_IOS(coir_flat_map(coir_self(), keep_self, &ring.main), forking(joining(&ring.main), &ring.others[0]),
+                                   forking(joining(&ring.main), &ring.others[1]), coir_suspend(wait_for_the_first, &ring)));
         coir_result result = coir_run(io, options);
         CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
         CHECK_CONTAINS(coir_error_message(&result.value), "the end of one of several fibers");
@@ -377,7 +385,8 @@ static void *open_later(void *gate_)
 {
     struct gate *gate = gate_;
     CHECK_SOON(gate_waiting(gate) == 1);
-    coir_result napped = coir_run(coir_sleep(coir_ms(2)), COIR_OPTIONS(.workers = 1));  /* time to judge wrongly; the test does not need it */
+    coir_result napped =
+        coir_run(coir_sleep(coir_ms(2)), COIR_OPTIONS(.workers = 1)); /* time to judge wrongly; the test does not need it */
     CHECK_TAG(napped, COIR_OK);
     gate_open(gate);
     return NULL;
@@ -424,7 +433,8 @@ TEST(deadlock, join_of_a_fiber_that_waits_for_a_lock_of_a_third_is_no_ring)
         coir_fiber *holder = NULL;
         coir_semaphore *held = coir_semaphore_new_bounded(0, 1);
         coir_io *hold = coir_with_lock(lock, coir_then(coir_release(held, 1), coir_sleep(coir_us(200))));
-        coir_io *io = coir_sequence(COIR_IOS(forking(hold, &holder), coir_acquire(held, 1), joined(coir_with_lock(lock, coir_pure(coir_int(1))))));
+        coir_io *io =
+            coir_sequence(COIR_IOS(forking(hold, &holder), coir_acquire(held, 1), joined(coir_with_lock(lock, coir_pure(coir_int(1))))));
         CHECK_STR(outcome_under(options, io), "OK 1");
         coir_fiber_drop(holder);
         coir_lock_drop(lock);
@@ -488,7 +498,12 @@ static enum prim_step search_in_between(coir_fiber *fiber, coir_io *frame, coir_
     return PRIM_DONE;
 }
 static const struct coir__prim searching = {
-    .name = "searching", .awaits = "nothing", .size = NODE_SIZE_OF(prim_own), .attempt = waiting, .arm = search_in_between, .disarm = leave_nothing,
+    .name = "searching",
+    .awaits = "nothing",
+    .size = NODE_SIZE_OF(prim_own),
+    .attempt = waiting,
+    .arm = search_in_between,
+    .disarm = leave_nothing,
 };
 
 TEST(deadlock, search_that_meets_a_fiber_while_it_registers_asks_for_another_search)

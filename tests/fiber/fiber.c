@@ -9,7 +9,8 @@ TEST(fiber, run_ends_when_all_its_fibers_have_ended_the_forgotten_ones_too)
 {
     FOR_SCHEDULES(options) {
         atomic_int count = 0;
-        coir_io *child = coir_then(coir_repeat(coir_yield(), 20), coir_then(coir_fork(coir_then(coir_yield(), counting(&count))), counting(&count)));
+        coir_io *child =
+            coir_then(coir_repeat(coir_yield(), 20), coir_then(coir_fork(coir_then(coir_yield(), counting(&count))), counting(&count)));
         CHECK_STR(outcome_under(options, coir_as(coir_repeat(coir_fork(child), 10), coir_int(1))), "OK 1");
         CHECK_INT(count, 20);
     }
@@ -83,7 +84,8 @@ static coir_io *fib_step(coir_routine *self)
     COIR_BEGIN(self, struct fib, my);
     if (my->n < 2)
         COIR_RETURN(coir_int(my->n));
-    COIR_AWAIT(waited(COIR_IOS(coir_do(fib_step, COIR_ENV(struct fib, .n = my->n - 1)), coir_do(fib_step, COIR_ENV(struct fib, .n = my->n - 2)))));
+    COIR_AWAIT(
+        waited(COIR_IOS(coir_do(fib_step, COIR_ENV(struct fib, .n = my->n - 1)), coir_do(fib_step, COIR_ENV(struct fib, .n = my->n - 2)))));
     COIR_RETURN(coir_int(coir_result_in(coir_list_at(&self->result.value, 0))->value.i64 +
                          coir_result_in(coir_list_at(&self->result.value, 1))->value.i64));
     COIR_END;
@@ -121,7 +123,8 @@ TEST(fiber, spent_budget_is_a_yield_at_whatever_instruction)
 {
     CHECK_STR(outcome(1, waited(COIR_IOS(thrice("a", coir_unit()), thrice("b", coir_unit())))), "OK [<OK 0> <OK 0>]");
     CHECK_STR(notes(), "a a a b b b");
-    coir_result result = coir_run(waited(COIR_IOS(thrice("a", coir_unit()), thrice("b", coir_unit()))), COIR_OPTIONS(.workers = 1, .budget = 1));
+    coir_result result =
+        coir_run(waited(COIR_IOS(thrice("a", coir_unit()), thrice("b", coir_unit()))), COIR_OPTIONS(.workers = 1, .budget = 1));
     CHECK_TAG(result, COIR_OK);
     coir_result_drop(&result);
     CHECK_STR(notes(), "a b a b a b");
@@ -140,7 +143,11 @@ TEST(fiber, without_a_budget_nothing_runs_between_two_suspensions)
 /* Each adds to a sum of its own through every kind of frame; interleaving must not show. */
 static coir_value add_one(void *env, coir_value *v) { (void)env; return coir_int(v->i64 + 1); }
 static coir_io *add_one_io(void *env, coir_value *v) { (void)env; return coir_pure(coir_int(v->i64 + 1)); }
-static coir_io *up_to_ten(void *env, coir_value *v) { (void)env; return v->i64 < 10 ? coir_again(coir_int(v->i64 + 1)) : coir_pure(coir_int(v->i64)); }
+static coir_io *up_to_ten(void *env, coir_value *v)
+{
+    (void)env;
+    return v->i64 < 10 ? coir_again(coir_int(v->i64 + 1)) : coir_pure(coir_int(v->i64));
+}
 
 static coir_io *mixture(int64_t start)
 {
@@ -216,7 +223,8 @@ TEST(fiber, two_that_wake_each_other_for_ever_do_not_starve_a_third)
 {
     coir_semaphore *a = coir_semaphore_new_bounded(1, 2), *b = coir_semaphore_new_bounded(0, 2);
     atomic_bool flag = false;
-    coir_io *third = coir_then(coir_repeat(coir_yield(), 20), coir_then(setting(&flag), coir_sequence(COIR_IOS(coir_release(a, 1), coir_release(b, 1)))));
+    coir_io *third = coir_then(coir_repeat(coir_yield(), 20),
+                               coir_then(setting(&flag), coir_sequence(COIR_IOS(coir_release(a, 1), coir_release(b, 1)))));
     coir_result result = run(1, waited(COIR_IOS(until(&flag, ping(a, b)), until(&flag, ping(b, a)), third)));
     CHECK_TAG(result, COIR_OK);
     CHECK(atomic_load(&flag));
@@ -264,7 +272,8 @@ TEST(fiber, handle_given_up_does_not_stop_the_fiber)
 {
     FOR_SCHEDULES(options) {
         atomic_int count = 0;
-        CHECK_STR(outcome_under(options, coir_as(coir_fork(coir_then(coir_repeat(coir_yield(), 5), counting(&count))), coir_none())), "OK 0");
+        CHECK_STR(outcome_under(options, coir_as(coir_fork(coir_then(coir_repeat(coir_yield(), 5), counting(&count))), coir_none())),
+                  "OK 0");
         CHECK_INT(count, 1);
     }
 }
@@ -570,7 +579,8 @@ TEST(fiber, failure_that_nobody_looks_at_is_told_once)
     is_told(1, coir_as(coir_fork(coir_fail(coir_int(1))), coir_none()));
     is_told(1, coir_as(coir_fork(coir_then(coir_yield(), coir_panicf("broken"))), coir_none()));
     is_told(1, coir_as(coir_fork(coir_fail(thing(1))), coir_none()));
-    is_told(3, coir_as(coir_parallel(COIR_IOS(coir_fail(coir_int(1)), coir_unit(), coir_panicf("2"), coir_then(coir_yield(), coir_fail(coir_int(3))))),
+    is_told(3, coir_as(coir_parallel(COIR_IOS(coir_fail(coir_int(1)), coir_unit(), coir_panicf("2"),
+                                              coir_then(coir_yield(), coir_fail(coir_int(3))))),
                        coir_none()));
     is_told(1, coir_as(coir_fork(coir_finally(ending(COIR_CANCELED, 0), coir_fail(coir_int(1)))), coir_none()));
     CHECK_INT(things_alive, 0);

@@ -228,7 +228,8 @@ TEST(join, wait_of_none_gives_the_empty_list)
 TEST(join, wait_of_a_single_fiber_gives_a_list_of_one)
 {
     FOR_SCHEDULES(options)
-        CHECK_STR(outcome_under(options, coir_flat_map(coir_fork(coir_then(coir_yield(), coir_fail(coir_int(8)))), wait_it, NULL)), "OK [<ERROR 8>]");
+    CHECK_STR(outcome_under(options, coir_flat_map(coir_fork(coir_then(coir_yield(), coir_fail(coir_int(8)))), wait_it, NULL)),
+              "OK [<ERROR 8>]");
 }
 
 static coir_io *wait_twice_over(void *env, coir_value *fibers)
@@ -245,9 +246,10 @@ static coir_io *wait_twice_over(void *env, coir_value *fibers)
 TEST(join, wait_takes_the_same_fiber_many_times)
 {
     FOR_SCHEDULES(options)
-        CHECK_STR(outcome_under(options, coir_flat_map(coir_parallel(COIR_IOS(coir_then(coir_yield(), coir_pure(coir_int(1))), coir_pure(coir_int(2)))),
-                                                       wait_twice_over, NULL)),
-                  "OK [<OK 1> <OK 2> <OK 1> <OK 2> <OK 1> <OK 2>]");
+    CHECK_STR(outcome_under(options,
+                            coir_flat_map(coir_parallel(COIR_IOS(coir_then(coir_yield(), coir_pure(coir_int(1))), coir_pure(coir_int(2)))),
+                                          wait_twice_over, NULL)),
+              "OK [<OK 1> <OK 2> <OK 1> <OK 2> <OK 1> <OK 2>]");
 }
 
 /* Which of eight fibers have ended before the wait: each bit of the pattern, one that is let go beforehand. */
@@ -303,8 +305,9 @@ static coir_io *fork_its_wait(void *env, coir_value *fiber) { (void)env; return 
 TEST(join, wait_for_a_sibling_may_be_the_first_instruction_of_a_fiber)
 {
     FOR_SCHEDULES(options)
-        CHECK_STR(outcome_under(options, coir_flat_map(coir_fork(coir_then(coir_repeat(coir_yield(), 10), coir_pure(coir_int(3)))), fork_its_wait, NULL)),
-                  "OK [<OK 3>]");
+    CHECK_STR(outcome_under(
+                  options, coir_flat_map(coir_fork(coir_then(coir_repeat(coir_yield(), 10), coir_pure(coir_int(3)))), fork_its_wait, NULL)),
+              "OK [<OK 3>]");
 }
 
 TEST(join, what_is_no_fiber_is_a_panic_that_names_the_function)
@@ -398,7 +401,8 @@ TEST(join, wait_for_a_hundred_thousand_fibers_costs_no_stack)
     enum { FIBERS = 100000 };
     FOR_WORKERS(workers, 1, 2) {
         atomic_int count = 0;
-        coir_result result = run(workers, coir_flat_map(copies_of((size_t)scaled(FIBERS), coir_then(coir_yield(), counting(&count))), wait_it, NULL));
+        coir_result result =
+            run(workers, coir_flat_map(copies_of((size_t)scaled(FIBERS), coir_then(coir_yield(), counting(&count))), wait_it, NULL));
         CHECK_TAG(result, COIR_OK);
         CHECK_INT(how_many_are(&result.value, COIR_OK), scaled(FIBERS));
         CHECK_INT(count, scaled(FIBERS));

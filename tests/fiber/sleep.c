@@ -120,6 +120,21 @@ TEST(sleep, moment_whose_nanoseconds_are_no_fraction_of_a_second_is_a_panic)
 
 /* ------------------------------------------------------------------------------------------------------------- order */
 
+TEST(sleep, equal_moments_wake_in_the_order_of_arming)
+{
+    static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
+    for (int round = 0; round < 5; round++) {
+        struct timespec at = moment(clock_ns(CLOCK_REALTIME) + 20000000);
+        coir_io *ios[10];
+        for (size_t i = 0; i < 10; i++)
+            ios[i] = coir_then(coir_sleep_until(at), noting(names[i]));
+        coir_result result = run(1, waited(10, ios));
+        CHECK_TAG(result, COIR_OK);
+        coir_result_drop(&result);
+        CHECK_STR(notes(), "0 1 2 3 4 5 6 7 8 9");
+    }
+}
+
 TEST(sleep, earlier_moments_wake_first_whatever_the_order_of_arming)
 {
     static const char *const names[] = { "3", "1", "4", "0", "2" };

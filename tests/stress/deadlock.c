@@ -85,10 +85,15 @@ TEST_WITH_TIMEOUT(stress_deadlock, locks_taken_in_order_are_never_judged, 600)
             coir_semaphore *permits = coir_semaphore_new(3);
             coir_io *ios[12];
             for (uint64_t i = 0; i < 12; i++)
-                ios[i] = coir_do(mover_step, COIR_ENV(struct mover, .outer = outer, .inner = inner, .permits = permits, .rounds = 200, .random = round * 12 + i));
+                ios[i] = coir_do(mover_step, COIR_ENV(struct mover, .outer = outer, .inner = inner, .permits = permits, .rounds = 200,
+                                                      .random = round * 12 + i));
             coir_result result = run(workers, waited(12, ios));
             CHECK_TAG(result, COIR_OK);
-            if (how_many_are(&result.value, COIR_OK) != 12) for (size_t i = 0; i < 12; i++) { coir_value_print(coir_list_at(&result.value, i), stderr); fputs("\n", stderr); }
+            if (how_many_are(&result.value, COIR_OK) != 12)
+                for (size_t i = 0; i < 12; i++) {
+                    coir_value_print(coir_list_at(&result.value, i), stderr);
+                    fputs("\n", stderr);
+                }
             CHECK_INT(how_many_are(&result.value, COIR_OK), 12);
             coir_result_drop(&result);
             coir_lock_drop(outer);

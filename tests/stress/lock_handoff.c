@@ -50,7 +50,8 @@ static void lock_users(unsigned workers, uint32_t budget, size_t count)
     for (size_t i = 0; i < count; i++)
         locks[i] = coir_lock_new();
     for (size_t i = 0; i < FIBERS; i++)
-        ios[i] = coir_do(user_step, COIR_ENV(struct user, .locks = locks, .sums = sums, .count = count, .rounds = scaled(5000), .random = i));
+        ios[i] =
+            coir_do(user_step, COIR_ENV(struct user, .locks = locks, .sums = sums, .count = count, .rounds = scaled(5000), .random = i));
     coir_result result = coir_run(waited(FIBERS, ios), COIR_OPTIONS(.workers = workers, .budget = budget));
     CHECK_TAG(result, COIR_OK);
     CHECK_INT(how_many_are(&result.value, COIR_OK), FIBERS);
@@ -121,7 +122,8 @@ TEST_WITH_TIMEOUT(stress_semaphore, permits_that_go_from_worker_to_worker_are_ne
                 atomic_llong out = 0;
                 coir_io *ios[FIBERS];
                 for (size_t k = 0; k < FIBERS; k++)
-                    ios[k] = coir_do(taker_step, COIR_ENV(struct taker, .semaphore = semaphore, .out = &out, .max = max, .rounds = scaled(3000), .random = k));
+                    ios[k] = coir_do(taker_step, COIR_ENV(struct taker, .semaphore = semaphore, .out = &out, .max = max,
+                                                          .rounds = scaled(3000), .random = k));
                 coir_result result = coir_run(waited(FIBERS, ios), COIR_OPTIONS(.workers = workers, .budget = budgets[i]));
                 CHECK_TAG(result, COIR_OK);
                 CHECK_INT(how_many_are(&result.value, COIR_OK), FIBERS);
@@ -151,8 +153,9 @@ TEST_WITH_TIMEOUT(stress_lock, runs_that_want_the_same_are_served_or_refused, 60
             for (int i = 0; i < 2; i++) {
                 coir_io *visit = coir_sequence(COIR_IOS(coir_defer(visit_begin, &inside), coir_yield(), coir_defer(visit_end, &inside)));
                 coir_io *guarded = which == 0 ? coir_with_lock(lock, visit) : coir_with_permits(semaphore, 1, visit);
-                other_run_begin(&others[i], &options,
-                                coir_flat_map(copies_of(8, coir_repeat(coir_catch_code(guarded, COIR_REFUSED, coir_unit()), 20)), wait_it, NULL));
+                other_run_begin(
+                    &others[i], &options,
+                    coir_flat_map(copies_of(8, coir_repeat(coir_catch_code(guarded, COIR_REFUSED, coir_unit()), 20)), wait_it, NULL));
             }
             for (int i = 0; i < 2; i++) {
                 coir_result result = other_run_end(&others[i]);

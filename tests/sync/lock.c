@@ -73,7 +73,8 @@ TEST(lock, holder_may_take_it_again_and_gives_it_up_with_the_last_release)
         coir_lock *lock = coir_lock_new();
         coir_fiber *other = NULL;
         coir_io *take = coir_lock_acquire(lock), *give = coir_lock_release(lock);
-        coir_io *io = coir_sequence(COIR_IOS(coir_repeat(coir_io_ref(take), 3), queueing(coir_then(coir_io_ref(take), coir_then(noting("other"), coir_io_ref(give))), &other),
+        coir_io *io = coir_sequence(COIR_IOS(coir_repeat(coir_io_ref(take), 3),
+                                             queueing(coir_then(coir_io_ref(take), coir_then(noting("other"), coir_io_ref(give))), &other),
                                              noting("1"), coir_io_ref(give), coir_repeat(coir_yield(), 5), noting("2"), coir_io_ref(give),
                                              coir_repeat(coir_yield(), 5), noting("3"), coir_io_ref(give), joining(&other), noting("4")));
         CHECK_STR(outcome_under(options, io), "OK 0");
@@ -105,9 +106,10 @@ TEST(lock, waiters_are_served_in_the_order_of_arrival)
     FOR_SCHEDULES(options) {
         coir_lock *lock = coir_lock_new();
         coir_fiber *fibers[5] = { NULL };
-        coir_io *io = coir_with_lock(lock, coir_sequence(COIR_IOS(
-            queueing(noting_in(lock, "a"), &fibers[0]), queueing(noting_in(lock, "b"), &fibers[1]), queueing(noting_in(lock, "c"), &fibers[2]),
-            queueing(noting_in(lock, "d"), &fibers[3]), queueing(noting_in(lock, "e"), &fibers[4]), noting("holder"))));
+        coir_io *io = coir_with_lock(
+            lock, coir_sequence(COIR_IOS(queueing(noting_in(lock, "a"), &fibers[0]), queueing(noting_in(lock, "b"), &fibers[1]),
+                                         queueing(noting_in(lock, "c"), &fibers[2]), queueing(noting_in(lock, "d"), &fibers[3]),
+                                         queueing(noting_in(lock, "e"), &fibers[4]), noting("holder"))));
         CHECK_STR(outcome_under(options, io), "OK 0");
         CHECK_STR(notes(), "holder a b c d e");
         for (size_t i = 0; i < 5; i++)
@@ -121,8 +123,9 @@ TEST(lock, release_hands_it_to_the_first_waiter_and_the_releaser_queues_behind)
     FOR_SCHEDULES(options) {
         coir_lock *lock = coir_lock_new();
         coir_fiber *fibers[2] = { NULL };
-        coir_io *io = coir_sequence(COIR_IOS(coir_lock_acquire(lock), queueing(noting_in(lock, "a"), &fibers[0]), queueing(noting_in(lock, "b"), &fibers[1]),
-                                             coir_lock_release(lock), coir_lock_acquire(lock), noting("again"), coir_lock_release(lock)));
+        coir_io *io = coir_sequence(COIR_IOS(coir_lock_acquire(lock), queueing(noting_in(lock, "a"), &fibers[0]),
+                                             queueing(noting_in(lock, "b"), &fibers[1]), coir_lock_release(lock), coir_lock_acquire(lock),
+                                             noting("again"), coir_lock_release(lock)));
         CHECK_STR(outcome_under(options, io), "OK 0");
         CHECK_STR(notes(), "a b again");
         coir_fiber_drop(fibers[0]);
@@ -184,8 +187,8 @@ TEST(lock, release_by_another_leaves_it_with_its_holder)
         coir_lock *lock = coir_lock_new();
         coir_fiber *waiter = NULL;
         coir_io *rogue = coir_attempt(joined(coir_named(coir_lock_release(lock), "rogue")));
-        coir_io *io = coir_with_lock(lock, coir_sequence(COIR_IOS(queueing(noting_in(lock, "waiter"), &waiter), rogue, coir_repeat(coir_yield(), 5),
-                                                                  noting("holder"))));
+        coir_io *io = coir_with_lock(lock, coir_sequence(COIR_IOS(queueing(noting_in(lock, "waiter"), &waiter), rogue,
+                                                                  coir_repeat(coir_yield(), 5), noting("holder"))));
         CHECK_STR(outcome_under(options, io), "OK 0");
         CHECK_STR(notes(), "holder waiter");
         coir_fiber_drop(waiter);
@@ -213,7 +216,9 @@ TEST(lock, fiber_that_ends_with_it_is_a_panic_and_the_next_waiter_gets_it)
         coir_lock *lock = coir_lock_new();
         coir_fiber *holder = NULL, *waiter = NULL;
         coir_semaphore *go = coir_semaphore_new_bounded(0, 1);
-        coir_io *hold = coir_named(coir_sequence(COIR_IOS(coir_lock_acquire(lock), coir_lock_acquire(lock), coir_acquire(go, 1), coir_pure(thing(1)))), "careless");
+        coir_io *hold =
+            coir_named(coir_sequence(COIR_IOS(coir_lock_acquire(lock), coir_lock_acquire(lock), coir_acquire(go, 1), coir_pure(thing(1)))),
+                       "careless");
         coir_io *io = coir_sequence(COIR_IOS(queueing(hold, &holder), queueing(noting_in(lock, "waiter"), &waiter), coir_release(go, 1),
                                              joining(&waiter), joining(&holder)));
         coir_result result = coir_run(io, options);
@@ -274,7 +279,8 @@ TEST(lock, handle_may_be_dropped_while_it_is_held_and_waited_for)
     FOR_SCHEDULES(options) {
         coir_lock *lock = coir_lock_new();
         coir_fiber *waiter = NULL;
-        coir_io *io = coir_sequence(COIR_IOS(coir_lock_acquire(lock), queueing(noting_in(lock, "waiter"), &waiter), coir_lock_release(lock), joining(&waiter)));
+        coir_io *io = coir_sequence(
+            COIR_IOS(coir_lock_acquire(lock), queueing(noting_in(lock, "waiter"), &waiter), coir_lock_release(lock), joining(&waiter)));
         CHECK_PTR(coir_lock_ref(lock), lock);
         coir_lock_drop(lock);
         coir_lock_drop(lock);

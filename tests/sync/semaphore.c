@@ -20,7 +20,9 @@ TEST(semaphore, numbers_that_make_no_sense_make_no_semaphore)
 
 TEST(semaphore, new_one_has_what_it_starts_with)
 {
-    static const struct { int64_t permits, max; } good[] = { { 0, 0 }, { 0, 5 }, { 3, 5 }, { 5, 5 }, { 0, INT64_MAX }, { INT64_MAX, INT64_MAX } };
+    static const struct {
+        int64_t permits, max;
+    } good[] = { { 0, 0 }, { 0, 5 }, { 3, 5 }, { 5, 5 }, { 0, INT64_MAX }, { INT64_MAX, INT64_MAX } };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         coir_semaphore *semaphore = coir_semaphore_new_bounded(good[i].permits, good[i].max);
         CHECK_INT(coir_semaphore_available(semaphore), good[i].permits);
@@ -82,7 +84,8 @@ static void users_of(const coir_options *options, int64_t max, size_t count, int
     atomic_llong out = 0;
     coir_io *ios[40];
     for (size_t i = 0; i < count; i++)
-        ios[i] = coir_do(user_step, COIR_ENV(struct user, .semaphore = semaphore, .out = &out, .max = max, .rounds = rounds, .random = i * 77 + 1));
+        ios[i] = coir_do(user_step,
+                         COIR_ENV(struct user, .semaphore = semaphore, .out = &out, .max = max, .rounds = rounds, .random = i * 77 + 1));
     coir_result result = coir_run(waited(count, ios), options);
     CHECK_TAG(result, COIR_OK);
     CHECK_INT(how_many_are(&result.value, COIR_OK), (int)count);
@@ -147,7 +150,8 @@ TEST(semaphore, all_the_permits_asked_for_or_none)
         coir_semaphore *semaphore = coir_semaphore_new(3);
         coir_fiber *waiter = NULL;
         coir_io *io = coir_sequence(COIR_IOS(coir_acquire(semaphore, 2), queueing(noting_with(semaphore, 2, "two"), &waiter)));
-        coir_result result = coir_run(coir_then(io, coir_then_keep(coir_unit(), coir_then(noting("one is left"), coir_release(semaphore, 2)))), options);
+        coir_result result =
+            coir_run(coir_then(io, coir_then_keep(coir_unit(), coir_then(noting("one is left"), coir_release(semaphore, 2)))), options);
         CHECK_TAG(result, COIR_OK);
         CHECK_STR(notes(), "one is left two");
         CHECK_INT(coir_semaphore_available(semaphore), 3);
@@ -163,7 +167,8 @@ TEST(semaphore, who_waits_has_taken_nothing)
     FOR_SCHEDULES(options) {
         coir_semaphore *semaphore = coir_semaphore_new(3);
         coir_fiber *waiter = NULL;
-        coir_io *io = coir_with_permits(semaphore, 1, coir_then(queueing(noting_with(semaphore, 3, "all"), &waiter), coir_defer(see_available, semaphore)));
+        coir_io *io = coir_with_permits(
+            semaphore, 1, coir_then(queueing(noting_with(semaphore, 3, "all"), &waiter), coir_defer(see_available, semaphore)));
         CHECK_STR(outcome_under(options, io), "OK 2");
         CHECK_STR(notes(), "all");
         coir_fiber_drop(waiter);
@@ -192,9 +197,10 @@ TEST(semaphore, big_request_at_the_head_is_not_overtaken_by_small_ones)
     FOR_SCHEDULES(options) {
         coir_semaphore *semaphore = coir_semaphore_new(3);
         coir_fiber *big = NULL, *small = NULL;
-        coir_io *io = coir_sequence(COIR_IOS(
-            coir_acquire(semaphore, 2), queueing(noting_with(semaphore, 3, "big"), &big), queueing(noting_with(semaphore, 1, "small"), &small),
-            coir_release(semaphore, 1), coir_repeat(coir_yield(), 5), noting("two are free"), coir_release(semaphore, 1), joining(&big), joining(&small)));
+        coir_io *io = coir_sequence(COIR_IOS(coir_acquire(semaphore, 2), queueing(noting_with(semaphore, 3, "big"), &big),
+                                             queueing(noting_with(semaphore, 1, "small"), &small), coir_release(semaphore, 1),
+                                             coir_repeat(coir_yield(), 5), noting("two are free"), coir_release(semaphore, 1),
+                                             joining(&big), joining(&small)));
         CHECK_STR(outcome_under(options, io), "OK 0");
         CHECK_STR(notes(), "two are free big small");
         coir_fiber_drop(big);
@@ -232,12 +238,15 @@ TEST(semaphore, try_never_waits_and_never_overtakes)
     FOR_SCHEDULES(options) {
         coir_semaphore *semaphore = coir_semaphore_new(3);
         coir_fiber *waiter = NULL;
-        CHECK_STR(outcome_under(options, coir_zip(COIR_IOS(coir_try_acquire(semaphore, 2), coir_try_acquire(semaphore, 2), coir_try_acquire(semaphore, 1),
-                                                           coir_try_acquire(semaphore, 1), coir_try_acquire(semaphore, 0)))), "OK [1 0 1 0 1]");
+        CHECK_STR(outcome_under(options, coir_zip(COIR_IOS(coir_try_acquire(semaphore, 2), coir_try_acquire(semaphore, 2),
+                                                           coir_try_acquire(semaphore, 1), coir_try_acquire(semaphore, 1),
+                                                           coir_try_acquire(semaphore, 0)))),
+                  "OK [1 0 1 0 1]");
         CHECK_INT(coir_semaphore_available(semaphore), 0);
         CHECK_STR(outcome_under(options, coir_release(semaphore, 3)), "OK 0");
         /* Two are free, but somebody stands in line for three. */
-        coir_io *io = coir_sequence(COIR_IOS(coir_acquire(semaphore, 1), queueing(noting_with(semaphore, 3, "all"), &waiter), coir_try_acquire(semaphore, 1)));
+        coir_io *io = coir_sequence(
+            COIR_IOS(coir_acquire(semaphore, 1), queueing(noting_with(semaphore, 3, "all"), &waiter), coir_try_acquire(semaphore, 1)));
         CHECK_STR(outcome_under(options, coir_then_keep(io, coir_release(semaphore, 1))), "OK 0");
         CHECK_STR(notes(), "all");
         CHECK_INT(coir_semaphore_available(semaphore), 3);
@@ -345,7 +354,8 @@ TEST(semaphore, handle_may_be_dropped_while_fibers_hold_permits_and_wait)
     FOR_SCHEDULES(options) {
         coir_semaphore *semaphore = coir_semaphore_new(1);
         coir_fiber *waiter = NULL;
-        coir_io *io = coir_sequence(COIR_IOS(coir_acquire(semaphore, 1), queueing(noting_with(semaphore, 1, "waiter"), &waiter), coir_release(semaphore, 1)));
+        coir_io *io = coir_sequence(
+            COIR_IOS(coir_acquire(semaphore, 1), queueing(noting_with(semaphore, 1, "waiter"), &waiter), coir_release(semaphore, 1)));
         CHECK_PTR(coir_semaphore_ref(semaphore), semaphore);
         coir_semaphore_drop(semaphore);
         coir_semaphore_drop(semaphore);
