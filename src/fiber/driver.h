@@ -54,7 +54,6 @@ struct coir__run {
     ck_spinlock_fas_t slabs_lock;
     struct slab     *slabs;                             /* L under slabs_lock */
     struct slab     *strays_next;                       /* L: where the search for strays goes on */
-    _Atomic bool     waits_outside;                     /* A: some fiber has waited for another run's; no silence then */
 };
 
 struct coir__seat {
@@ -66,6 +65,7 @@ struct coir__seat {
     uint64_t         id_next, id_end;                   /* O: ids to give out */
     _Atomic uint64_t forked, ended;                     /* counters with one writer */
     _Atomic uint64_t callbacks_begun, callbacks_done;   /* likewise: handles given out, and fibers that went on after one */
+    _Atomic uint64_t outside_begun, outside_done;       /* likewise: waits for fibers of other runs, which end by what happens there */
     _Atomic uint64_t edges_begun;                       /* likewise: waits for something that a fiber holds */
 };
 

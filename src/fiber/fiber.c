@@ -57,6 +57,8 @@ static void block_drop(struct slab *first)
 
 static void slab_free(struct slab *slab)
 {
+    for (coir_fiber *stray = load_acquire(&slab->strays); stray != NULL; stray = stray->next)
+        coir_result_drop(&stray->result);               /* what came too late to be told */
     uint32_t count = load_relaxed(&slab->count);
     for (uint32_t i = 0; i < count; i++)
         slot_unpoison(slot_of(slab, i));
@@ -77,25 +79,57 @@ static void seat_put_free(struct coir__seat *seat, coir_fiber *fiber)
     slot_poison(fiber);
 }
 
+/* Whether the failure of an ended fiber is still to be told. */
+static bool is_unseen(coir_fiber *fiber)
+{
+    bool failed = fiber->result.tag == COIR_ERROR || fiber->result.tag == COIR_PANIC || fiber->result.also != NULL;
+    return failed && !load_relaxed(&fiber->seen);
+}
+
+static void tell_unseen(struct coir__run *run, coir_fiber *fiber)
+{
+    if (likely(!is_unseen(fiber)) || exchange_acq_rel(&fiber->seen, 1) != 0 || run->options.on_unseen_failure == NULL)
+        return;
+    coir__me.in_hook++;
+    run->options.on_unseen_failure(run->options.env, fiber->id, &fiber->result);
+    coir__me.in_hook--;
+}
+
+static coir_fiber *strays_take(struct slab *slab)
+{
+    int32_t count = 0;
+    coir_fiber *first = exchange_acq_rel(&slab->strays, NULL);
+    for (const coir_fiber *stray = first; stray != NULL; stray = stray->next)
+        count++;
+    fetch_add_acq_rel(&slab->outstanding, count);
+    return first;
+}
+
+/* Of a stray whose failure nobody saw the failure is told here, on a worker. */
+static void strays_keep(struct coir__seat *seat, coir_fiber *strays)
+{
+    for (coir_fiber *next, *stray = strays; stray != NULL; stray = next) {
+        next = stray->next;
+        tell_unseen(seat->run, stray);
+        coir_result_drop(&stray->result);
+        seat_put_free(seat, stray);
+    }
+}
+
 /* Collects the strays of a slab or two, so that all come round in the end and no call takes long. */
 static bool strays_collect(struct coir__seat *seat)
 {
     struct coir__run *run = seat->run;
     bool any = false;
-    ck_spinlock_fas_lock(&run->slabs_lock);
-    for (int looks = 0; looks < 2 && run->slabs != NULL; looks++) {
+    for (int looks = 0; looks < 2; looks++) {
+        ck_spinlock_fas_lock(&run->slabs_lock);
         struct slab *slab = run->strays_next != NULL ? run->strays_next : run->slabs;
-        run->strays_next = slab->next;
-        int32_t count = 0;
-        for (coir_fiber *next, *stray = exchange_acq_rel(&slab->strays, NULL); stray != NULL; stray = next) {
-            next = stray->next;
-            seat_put_free(seat, stray);
-            count++;
-        }
-        fetch_add_acq_rel(&slab->outstanding, count);
-        any = any || count > 0;
+        run->strays_next = slab == NULL ? NULL : slab->next;
+        ck_spinlock_fas_unlock(&run->slabs_lock);
+        coir_fiber *strays = slab == NULL ? NULL : strays_take(slab);
+        any = any || strays != NULL;
+        strays_keep(seat, strays);                      /* not under the lock: it calls the program */
     }
-    ck_spinlock_fas_unlock(&run->slabs_lock);
     return any;
 }
 
@@ -245,29 +279,34 @@ coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed,
     return fiber;
 }
 
-static void tell_unseen(struct coir__run *run, coir_fiber *fiber)
+static void fiber_empty(struct buried *buried)
 {
-    if (load_relaxed(&fiber->seen) || run == NULL)
-        return;
-    store_relaxed(&fiber->seen, 1);
-    bool failed = fiber->result.tag == COIR_ERROR || fiber->result.tag == COIR_PANIC || fiber->result.also != NULL;
-    if (!failed || run->options.on_unseen_failure == NULL)
-        return;
-    coir__me.in_hook++;
-    run->options.on_unseen_failure(run->options.env, fiber->id, &fiber->result);
-    coir__me.in_hook--;
+    coir_fiber *fiber = container_of(buried, coir_fiber, buried);
+    coir_result_drop(&fiber->result);
+    slot_give(fiber);
 }
 
-/* The last reference has gone. */
+/* The last reference has gone. A result may hold another fiber's handle, so dropping it must not recurse. Away from the workers of a run that
+ * goes on a failure that nobody saw is left in the slot: a worker tells it. */
 static void fiber_free(coir_fiber *fiber)
 {
-    tell_unseen(run_of(fiber), fiber);
-    coir_result_drop(&fiber->result);
+    struct coir__run *run = load_acquire(&slab_of(fiber)->run);
     if (unlikely(fiber->context != NULL))
         coir__context_drop(fiber->context);
     if (unlikely(fiber->name != NULL))
         coir_string_type.drop(fiber->name);
-    slot_give(fiber);
+    fiber->context = NULL;
+    fiber->name = NULL;
+    if (seat_is_of(run) && run != NULL)
+        tell_unseen(run, fiber);
+    else if (run != NULL && is_unseen(fiber)) {
+        slot_give(fiber);
+        return;
+    }
+    if (fiber->flags & FIBER_TYPED)
+        coir__bury(&fiber->buried, fiber_empty);
+    else
+        slot_give(fiber);
 }
 
 void coir_fiber_drop(coir_fiber *fiber)
@@ -282,6 +321,12 @@ void coir_fiber_drop(coir_fiber *fiber)
     }
 }
 
+static inline void unpin_foreign(struct coir__run *run)
+{
+    if (unlikely(!seat_is_of(run)))
+        run->driver->unpin(run);
+}
+
 /* Claims all who wait; those that are parked are made ready when the lock is free again, since making ready may take long. */
 static coir_fiber *waiters_claim(coir_fiber *fiber)
 {
@@ -291,13 +336,20 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)
         next = waiter->next;
         waiter->next = waiter->prev = NULL;
         waiter->fiber = NULL;                           /* no longer in the list: coir__fiber_unawait() sees it */
+        struct coir__run *run = run_of(other);
+        if (unlikely(!seat_is_of(run)))
+            run->driver->pin(run);                      /* before the claim: after it nothing else keeps that run */
         enum claim claim = wait_claim(&other->wait, wait_generation(&other->wait));
-        if (claim == CLAIM_LOST)
+        if (claim == CLAIM_LOST) {
+            unpin_foreign(run);
             continue;
+        }
         coir__set_ok(&other->result, coir_none());
         other->claimed_by = CLAIMED_BY_WAKER;
-        if (claim == CLAIM_EARLY && !wait_give(&other->wait))
+        if (claim == CLAIM_EARLY && !wait_give(&other->wait)) {
+            unpin_foreign(run);
             continue;
+        }
         other->next = NULL;
         *last = other;
         last = &other->next;
@@ -306,7 +358,8 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)
     return first;
 }
 
-/* From outside its run the fiber is pushed with the run pinned: otherwise it might end the run while the waker still wakes a worker. */
+/* From outside its run the fiber is pushed with the run pinned: otherwise it might end the run while the waker still wakes a worker. (Who may meet a
+ * run that is being stopped has pinned it before the claim.) */
 void coir__make_ready(coir_fiber *fiber)
 {
     struct coir__run *run = run_of(fiber);
@@ -319,17 +372,22 @@ void coir__make_ready(coir_fiber *fiber)
     run->driver->unpin(run);
 }
 
+static void held_let_go(coir_fiber *fiber)
+{
+    while (fiber->held != NULL) {
+        struct held *held = fiber->held;
+        coir__held_remove(fiber, held);
+        held->abandon(held);
+    }
+}
+
 static void held_abandon_all(coir_fiber *fiber)
 {
     char label[64];
     coir_result panic = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "fiber%s ended while it held a lock",
                                      coir__fiber_label(fiber, label, sizeof label));
     fiber->result = coir_result_and(fiber->result, panic);
-    while (fiber->held != NULL) {
-        struct held *held = fiber->held;
-        coir__held_remove(fiber, held);
-        held->abandon(held);
-    }
+    held_let_go(fiber);
 }
 
 static bool result_can_share(const coir_result *result)
@@ -362,13 +420,15 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     coir_fiber *woken = fiber->waiters == NULL ? NULL : waiters_claim(fiber);
     ck_spinlock_fas_unlock(&fiber->lock);
     for (coir_fiber *next; woken != NULL; woken = next) {
+        struct coir__run *run = run_of(woken);
         next = woken->next;
         coir__make_ready(woken);
+        unpin_foreign(run);
     }
     coir_fiber_drop(fiber);
 }
 
-void coir__fiber_discard(coir_fiber *fiber)
+void coir__fiber_strip(coir_fiber *fiber)
 {
     if (fiber->io != NULL && !(fiber->flags & FIBER_BORROWED))
         coir_io_drop(fiber->io);
@@ -378,8 +438,14 @@ void coir__fiber_discard(coir_fiber *fiber)
     if (fiber->context != NULL)
         coir__context_drop(fiber->context);
     fiber->context = NULL;
-    fiber->held = NULL;
+}
+
+void coir__fiber_discard(coir_fiber *fiber)
+{
+    coir_result_drop(&fiber->result);                   /* what somebody gave it while it was stripped */
     fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
+    held_let_go(fiber);
+    fiber->flags |= FIBER_TYPED | FIBER_SHARABLE;
     store_relaxed(&fiber->seen, 1);
     store_release(&fiber->phase, PHASE_ENDED);
     coir_fiber_drop(fiber);
@@ -527,15 +593,32 @@ static uint32_t slab_in_use(struct slab *slab)
     return in_use;
 }
 
+/* Tells what nobody saw, also of fibers whose handles live on. Such a one is held meanwhile: its last handle may go at any time. */
+static void slab_tell_unseen(struct coir__run *run, struct slab *slab)
+{
+    uint32_t count = load_relaxed(&slab->count);
+    strays_keep(coir__me.seat, strays_take(slab));
+    for (uint32_t i = 0; i < count; i++) {
+        coir_fiber *fiber = slot_of(slab, i);
+        uint32_t refs = load_relaxed(&fiber->refs);
+        while (refs > 0 && !cas_acq_rel(&fiber->refs, &refs, refs + 1))
+            ;
+        if (refs == 0)
+            continue;
+        tell_unseen(run, fiber);
+        coir_fiber_drop(fiber);
+    }
+}
+
 void coir__run_done(struct coir__run *run)
 {
+    /* Telling calls the program, which may drop handles: so it is over before what is left is counted. */
+    for (struct slab *slab = run->slabs; slab != NULL; slab = slab->next)
+        slab_tell_unseen(run, slab);
     for (struct slab *next, *slab = run->slabs; slab != NULL; slab = next) {
         next = slab->next;
-        uint32_t in_use = slab_in_use(slab);
-        for (uint32_t i = 0; in_use > 0 && i < load_relaxed(&slab->count); i++)
-            if (!(slot_of(slab, i)->flags & FIBER_FREE))
-                tell_unseen(run, slot_of(slab, i));
         struct slab *block = slab == slab->block ? slab : NULL;
+        uint32_t in_use = slab_in_use(slab);
         store_release(&slab->run, NULL);                /* before the last one may free it */
         slab_let_go(slab, SLAB_BIAS - (int32_t)in_use);
         if (block != NULL)

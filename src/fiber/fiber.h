@@ -45,8 +45,13 @@ struct coir_fiber {
         coir_fiber      *next;                          /* O: in the one run queue that it is in */
         ck_stack_entry_t injected;
     };
-    coir_io         *top;                               /* O: the frames */
-    coir_io         *io;                                /* O: what is to be run next; NULL: `result` goes up */
+    union {
+        struct {
+            coir_io *top;                               /* O: the frames */
+            coir_io *io;                                /* O: what is to be run next; NULL: `result` goes up */
+        };
+        struct buried buried;                           /* of a dead one: see fiber.c */
+    };
     coir_result      result;                            /* O; after the end I if it can be shared, otherwise L */
     uint64_t         id;                                /* I */
     struct coir__context *context;                      /* O: NULL: the run's own, and no keys */
@@ -91,9 +96,11 @@ static inline struct coir__run *run_of(const coir_fiber *fiber) { return load_re
 coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed, coir_fiber *parent);
 /* coir__fiber_end: after interp() said that it ended: its result is there. Wakes those who wait. The fiber may be gone afterwards. */
 void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber);
-/* coir__fiber_discard: one that will never run again, as it stands: its frames are dropped without unwinding. */
+/* coir__fiber_discard: one that will never run again, after coir__fiber_strip(), which drops all that it was about to do without unwinding. Of
+ * several all are stripped first: then nobody waits for what one of them holds. */
+void coir__fiber_strip(coir_fiber *fiber);
 void coir__fiber_discard(coir_fiber *fiber);
-/* coir__frames_drop: its frames, without unwinding (interp.c). */
+/* coir__frames_drop: the frames of a fiber, without unwinding (interp.c). */
 void coir__frames_drop(coir_fiber *fiber);
 /* What stands in place of a result that could not be shared, once somebody has it. */
 extern const coir_type coir__gone_type;

@@ -361,6 +361,7 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
         for (coir_fiber *next, *fiber = first; fiber != NULL; fiber = next) {
             next = fiber->next;
             counter_add(&seat->ended, 1);
+            coir__fiber_strip(fiber);
             coir__fiber_discard(fiber);
         }
         coir_drop(list);
@@ -447,6 +448,7 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
 
 down:                                                   /* io is not NULL: nodes hold none, and what callbacks give is looked at */
     if (unlikely(--budget < 0)) {
+        coir__set_ok(&result, coir_none());
         SAVE();
         return STOP_SPENT;
     }
@@ -808,6 +810,7 @@ no_memory:                                              /* for the frame of a bo
 
 arm:                                                    /* frame is top */
     io = NULL;
+    coir__set_ok(&result, coir_none());                 /* what went before has gone its way */
     SAVE();
     wait_begin(&fiber->wait);
     fiber->flags |= FIBER_WAITING;

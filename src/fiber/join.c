@@ -18,13 +18,22 @@ static coir_result self_join(const coir_fiber *fiber, const char *function)
                         coir__fiber_label(fiber, label, sizeof label));
 }
 
-/* Waits that cross runs can end by what happens elsewhere: the run must not be judged silent. */
-static void note_edge(coir_fiber *fiber, coir_fiber *other)
+/* A wait for `other` begins. One that crosses runs can be ended by what happens elsewhere, so its run must not be judged silent: such waits are
+ * counted, in the frame's number too, so that note_end() can take them off. */
+static void note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other)
 {
-    struct coir__run *run = run_of(fiber);
-    if (run_of(other) != run)
-        store_relaxed(&run->waits_outside, true);
+    if (unlikely(run_of(other) != run_of(fiber))) {
+        counter_add(&coir__me.seat->outside_begun, 1);
+        frame->prim_own.number++;
+    }
     counter_add(&coir__me.seat->edges_begun, 1);
+}
+
+static void note_end(coir_io *frame)
+{
+    if (unlikely(frame->prim_own.number > 0))
+        counter_add(&coir__me.seat->outside_done, (uint64_t)frame->prim_own.number);
+    frame->prim_own.number = 0;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- join */
@@ -67,9 +76,10 @@ static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_
 static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_fiber *other = frame->object;
-    note_edge(fiber, other);
+    note_edge(fiber, frame, other);
     if (coir__fiber_await(other, &frame->prim_own.waiter))
         return PRIM_WAIT;
+    note_end(frame);
     joined(other, result);
     return PRIM_DONE;
 }
@@ -77,6 +87,7 @@ static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
 static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     (void)fiber;
+    note_end(frame);
     joined(frame->object, result);
     return PRIM_DONE;
 }
@@ -84,6 +95,7 @@ static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result 
 static void join_disarm(coir_fiber *fiber, coir_io *frame)
 {
     (void)fiber;
+    note_end(frame);
     coir__fiber_unawait(frame->object, &frame->prim_own.waiter);
 }
 
@@ -178,10 +190,11 @@ static enum prim_step wait_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
     struct fibers fibers = fibers_of(&list->fibers);
     for (list->left = ended_from_back(fibers, list->left); list->left > 0; list->left--) {
         coir_fiber *other = fiber_at(fibers, list->left - 1);
-        note_edge(fiber, other);
+        note_edge(fiber, frame, other);
         if (coir__fiber_await(other, &frame->prim_own.waiter))
             return PRIM_WAIT;
     }
+    note_end(frame);
     *result = all_results(fibers);
     return PRIM_DONE;
 }
@@ -190,6 +203,7 @@ static enum prim_step wait_woken(coir_fiber *fiber, coir_io *frame, coir_result 
 {
     struct wait_list *list = list_of(frame);
     struct fibers fibers = fibers_of(&list->fibers);
+    note_end(frame);
     list->left = ended_from_back(fibers, list->left);
     frame->prim_own.waiter.fiber = fiber;
     if (list->left > 0)
@@ -202,6 +216,7 @@ static void wait_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
+    note_end(frame);
     coir__fiber_unawait(fiber_at(fibers_of(&list->fibers), list->left - 1), &frame->prim_own.waiter);
 }
 
@@ -262,7 +277,7 @@ static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
         list->waiters[i] = (struct waiter){ NULL, NULL, NULL };
     for (size_t i = 0; i < fibers.count; i++) {
         coir_fiber *other = fiber_at(fibers, i);
-        note_edge(fiber, other);
+        note_edge(fiber, frame, other);
         list->waiters[i].fiber = fiber;
         if (coir__fiber_await(other, &list->waiters[i]))
             continue;
@@ -283,6 +298,7 @@ static enum prim_step any_woken(coir_fiber *fiber, coir_io *frame, coir_result *
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
+    note_end(frame);
     any_unawait(list);
     (void)first_ended(fibers_of(&list->fibers), result);
     return PRIM_DONE;
@@ -292,6 +308,7 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
+    note_end(frame);
     if (list->waiters != NULL)
         any_unawait(list);
 }

@@ -127,8 +127,10 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)
     struct async *async = async_of(frame);
     (void)fiber;
     uint64_t ticket = load_relaxed(&async->slot->word);
-    if (ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1))
-        slot_give(async->slot);
+    bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
+    while (!won && wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_PARKED)
+        cpu_pause();                                    /* somebody is just calling: until he has claimed the fiber */
+    slot_give(async->slot);
 }
 
 static const struct coir__prim async_prim = {
@@ -179,6 +181,17 @@ static coir_fiber *callback_win(coir_callback k)
     return slot->fiber;
 }
 
+/* The winner alone may wake the fiber. Pinned before the claim: a run that is being stopped waits for it. */
+static void callback_deliver(coir_fiber *fiber, coir_result result)
+{
+    struct coir__run *run = run_of(fiber);
+    run->driver->pin(run);
+    bool woke = coir__wake(fiber, result);
+    run->driver->unpin(run);
+    invariant(woke);
+    (void)woke;
+}
+
 bool coir_resume(coir_callback k, coir_result result)
 {
     coir_fiber *fiber = callback_win(k);
@@ -187,10 +200,7 @@ bool coir_resume(coir_callback k, coir_result result)
         coir_result_drop(&result);
         return false;
     }
-    coir_result checked = coir__checked(result);
-    bool woke = coir__wake(fiber, checked);
-    invariant(woke);
-    (void)woke;
+    callback_deliver(fiber, coir__checked(result));
     return true;
 }
 
@@ -200,6 +210,6 @@ void coir_callback_drop(coir_callback k)
     if (fiber == NULL)
         return;
     char label[64];
-    (void)coir__wake(fiber, coir__panicf(DOMAIN_COIR, COIR_ABANDONED, "coir_async: the callback handle was dropped uncalled (fiber%s)",
+    callback_deliver(fiber, coir__panicf(DOMAIN_COIR, COIR_ABANDONED, "coir_async: the callback handle was dropped uncalled (fiber%s)",
                                          coir__fiber_label(fiber, label, sizeof label)));
 }

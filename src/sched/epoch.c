@@ -63,15 +63,20 @@ bool coir__epoch_arm(struct epoch *epoch, struct timer *timer)
     return armed;
 }
 
-void coir__epoch_done(struct epoch *epoch)
+void coir__epoch_stop(struct epoch *epoch)
 {
     pthread_mutex_lock(&epoch->mutex);
+    bool running = epoch->running && !epoch->ending;
     epoch->ending = true;
     pthread_cond_signal(&epoch->changed);
-    bool running = epoch->running;
     pthread_mutex_unlock(&epoch->mutex);
     if (running)
         pthread_join(epoch->thread, NULL);
+}
+
+void coir__epoch_done(struct epoch *epoch)
+{
+    coir__epoch_stop(epoch);
     pthread_cond_destroy(&epoch->changed);
     pthread_mutex_destroy(&epoch->mutex);
     coir__timers_done(&epoch->timers);

@@ -21,7 +21,8 @@ struct epoch {
 };
 
 void coir__epoch_init(struct epoch *epoch);
-void coir__epoch_done(struct epoch *epoch);                   /* no sleeper is left, or none is to be woken any more */
+void coir__epoch_stop(struct epoch *epoch);                     /* nobody is woken any more; twice is harmless */
+void coir__epoch_done(struct epoch *epoch);                     /* no sleeper is left */
 /* epoch_expects: whether a sleeper is still to be woken. [EPOCH] `firing` is set before the sleepers are taken out, and cleared after they were
  * made ready: who sees neither sleepers nor firing sees, after it, those fibers in the queue. */
 static inline bool epoch_expects(struct epoch *epoch)

@@ -411,7 +411,7 @@ static uint64_t pool_sum(struct pool *pool, size_t counter)
 /* Whether something may still come to a run in which nothing is runnable. */
 static bool pool_expects(struct pool *pool)
 {
-    bool expects = load_relaxed(&pool->run.waits_outside) || epoch_expects(&pool->epoch) ||
+    bool expects = epoch_expects(&pool->epoch) || POOL_SUM(pool, outside_begun) != POOL_SUM(pool, outside_done) ||
                    POOL_SUM(pool, callbacks_begun) != POOL_SUM(pool, callbacks_done);
     for (unsigned i = 0; i < pool->count; i++)
         expects = expects || timers_earliest(&pool->workers[i]->timers) != INT64_MAX;
@@ -447,18 +447,28 @@ static bool pool_judge_rings(struct pool *pool, bool at_once)
 
 enum judgement { RUN_GOES_ON, RUN_HAS_WORK, RUN_IS_OVER };           /* over: pool->stopped */
 
-/* By the one busy worker, with nothing runnable. */
-static enum judgement pool_examine(struct pool *pool)
+/* Whether nobody but the caller has been busy since then: so what it has summed up meanwhile is of one moment. */
+static bool pool_was_still(struct pool *pool, uint64_t awakenings)
+{
+    ck_spinlock_fas_lock(&pool->idle_lock);
+    bool still = pool->busy == 1 && pool->awakenings == awakenings;
+    ck_spinlock_fas_unlock(&pool->idle_lock);
+    return still;
+}
+
+/* By the one busy worker, with nothing runnable, which has found so many awakenings. */
+static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
 {
     if (!pool_injected_is_empty(pool))
         return RUN_HAS_WORK;
-    if (POOL_SUM(pool, forked) == POOL_SUM(pool, ended)) {
+    bool all_ended = POOL_SUM(pool, forked) == POOL_SUM(pool, ended), expects = pool_expects(pool);
+    /* What was expected may just have come, or another worker may have woken, and ended again, between two of the sums. */
+    if (!pool_injected_is_empty(pool) || !pool_was_still(pool, awakenings))
+        return RUN_HAS_WORK;
+    if (all_ended) {
         pool_stop(pool, coir_ok(coir_none()));
         return RUN_IS_OVER;
     }
-    bool expects = pool_expects(pool);
-    if (!pool_injected_is_empty(pool))             /* what was expected may just have come */
-        return RUN_HAS_WORK;
     if (pool_judge_rings(pool, !expects))
         return RUN_HAS_WORK;
     if (expects)
@@ -484,7 +494,7 @@ static bool worker_become_idle(struct worker *worker)
         if (stopped || pool->busy > 1 || pool->judged == awakenings)
             break;
         ck_spinlock_fas_unlock(&pool->idle_lock);
-        if (pool_examine(pool) != RUN_GOES_ON)
+        if (pool_examine(pool, awakenings) != RUN_GOES_ON)
             return false;
         ck_spinlock_fas_lock(&pool->idle_lock);
         pool->judged = awakenings;
@@ -506,18 +516,14 @@ static bool worker_become_idle(struct worker *worker)
     return true;
 }
 
-/* Leaves the idle ones by itself. False: somebody has taken it out already. */
-static bool worker_become_busy(struct worker *worker)
+/* Leaves the idle ones, unless somebody has taken it out already. */
+static void worker_become_busy(struct worker *worker)
 {
     struct pool *pool = worker->pool;
     ck_spinlock_fas_lock(&pool->idle_lock);
-    bool parked = worker->parked, watched = worker->watching;
-    if (parked)
+    if (worker->parked)
         parked_remove(pool, worker);
     ck_spinlock_fas_unlock(&pool->idle_lock);
-    if (parked && watched)
-        pool_ensure_watch(pool);                        /* the next one takes the post */
-    return parked;
 }
 
 /* Takes or leaves the watch, as it is needed: [WATCH]. */
@@ -562,8 +568,9 @@ static void worker_rest(struct worker *worker)
     if (!worker_become_idle(worker))
         return;
     fence_full();                                                               /* [PARK] pairs with pool_inject() */
+    bool watching = false;
     for (int64_t nap = NAP_MIN; ; nap = nap * 2 < NAP_MAX ? nap * 2 : NAP_MAX) {
-        bool watching = worker_stands_watch(worker);
+        watching = worker_stands_watch(worker);
         if (worker_sees_work(worker, watching))                                 /* S2 */
             break;
         coir__park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
@@ -572,6 +579,8 @@ static void worker_rest(struct worker *worker)
             break;
     }
     worker_become_busy(worker);
+    if (watching)
+        pool_ensure_watch(pool);                        /* however it came to leave its post: the next one takes it */
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the loop */
@@ -733,11 +742,33 @@ static void workers_start(struct pool *pool)
     pthread_attr_destroy(&attributes);
 }
 
+static bool strip(void *env, coir_fiber *fiber)
+{
+    (void)env;
+    coir__fiber_strip(fiber);
+    return true;
+}
+
 static bool discard(void *env, coir_fiber *fiber)
 {
     (void)env;
     coir__fiber_discard(fiber);
     return true;
+}
+
+static void pool_await_pins(struct pool *pool)
+{
+    while (load_acquire(&pool->pins) > 0)                                       /* [PIN] */
+        sched_yield();
+}
+
+/* The fibers of a run that was stopped, in which others may still be about to wake some. */
+static void pool_discard_fibers(struct pool *pool)
+{
+    coir__epoch_stop(&pool->epoch);
+    coir__run_each(&pool->run, strip, NULL);
+    pool_await_pins(pool);
+    coir__run_each(&pool->run, discard, NULL);
 }
 
 coir_result coir__pool_run(struct pool *pool, coir_io *io)
@@ -756,11 +787,11 @@ coir_result coir__pool_run(struct pool *pool, coir_io *io)
     }
     for (unsigned i = 1; i < pool->count; i++)
         pthread_join(pool->workers[i]->thread, NULL);
-    while (load_acquire(&pool->pins) > 0)                                       /* [PIN] */
-        sched_yield();
     coir__me.seat = &first->seat;
     if (pool->verdict.tag != COIR_OK)
-        coir__run_each(&pool->run, discard, NULL);
+        pool_discard_fibers(pool);
+    else
+        pool_await_pins(pool);
     if (main_fiber != NULL) {
         result = pool->verdict.tag != COIR_OK ? pool->verdict : coir__fiber_result(main_fiber);
         store_relaxed(&main_fiber->seen, 1);

@@ -457,6 +457,28 @@ TEST_WITH_TIMEOUT(io_node, million_deep_ios_run_on_small_stacks_of_two_workers, 
         on_small_stack(run_towers, &workers);
 }
 
+/* Frames whose fiber is let go without unwinding: dropped, not given a result. */
+static void stop_towers(void *env)
+{
+    (void)env;
+    for (size_t which = 0; which < RUNNABLE_LAYERS; which++)
+        for (int shared = 0; shared < 2; shared++) {
+            CASE("layer %zu%s", which, shared ? ", borrowed" : "");
+            coir_io *io = coir_then(coir_never(), coir_pure(thing(3)));
+            for (int i = 0; i < deep() / 10; i++)
+                io = layer(which, io);
+            coir_io *run_it = shared ? coir_io_ref(io) : io;
+            coir_result result = coir_run(run_it, COIR_OPTIONS(.workers = 1, .on_deadlock = COIR_DEADLOCK_STOP));
+            CHECK_TAG(result, which == 14 || which == 28 ? COIR_OK : COIR_PANIC);       /* those do not come to what is inside */
+            coir_result_drop(&result);
+            if (shared)
+                coir_io_drop(io);
+            CHECK_STR(notes(), "-3");
+        }
+}
+
+TEST(io_node, frames_of_a_fiber_that_is_let_go_are_dropped_on_a_small_stack) { on_small_stack(stop_towers, NULL); }
+
 static void run_failing_tower(void *env)
 {
     (void)env;
@@ -535,6 +557,25 @@ TEST(io_node, one_io_runs_in_several_runs_at_once)
         in_threads(run_it, io);
         CHECK_STR(notes(), "-3");
     }
+}
+
+TEST_ALONE(io_node, what_threads_that_come_and_go_have_dropped_serves_again)
+{
+    enum { IOS = 100 };
+    watch_memory();
+    long long after_some = 0;
+    for (int round = 0; round < scaled(2000); round++) {
+        coir_io *ios[IOS];
+        for (int i = 0; i < IOS; i++)
+            ios[i] = coir_map(coir_pure(coir_int(i)), map_it, NULL);
+        coir_io *io = coir_sequence(IOS, ios);
+        pthread_t thread;
+        CHECK_INT(pthread_create(&thread, NULL, drop_it, io), 0);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        if (round == scaled(2000) / 10)
+            after_some = atomic_load(&watched.bytes);
+    }
+    CHECK_INT(atomic_load(&watched.bytes), after_some);
 }
 
 /* ----------------------------------------------------------------------------------------------------- ios as values */

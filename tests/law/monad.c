@@ -118,12 +118,48 @@ static bool is_small(void *env, const coir_value *v) { (void)env; (void)v; retur
 static coir_io *suspended(void *env) { return part(env, 0); }
 static coir_io *indexed(void *env, size_t i) { return part(env, i); }
 static void ignore(void *env) { (void)env; }
+static coir_io *ignoring(void *env, coir_value *v) { (void)env; (void)v; return coir_yield(); }
 
 static coir_io *stepping(void *env, coir_value *state)
 {
     const struct plan *plan = env;
     int64_t left = number_in(state) % 4;
     return left <= 0 ? part(plan, 0) : coir_then(part(plan, (uint64_t)left), coir_again(coir_int(left - 1)));
+}
+
+/* One key for all: it stays until the process ends. */
+static coir_key *the_key(void)
+{
+    static coir_key *key;
+    if (key == NULL)
+        key = coir_key_new(coir_int(1));
+    return key;
+}
+
+static coir_value other_context(void *env, const coir_value *context)
+{
+    const struct plan *plan = env;
+    return below(plan->seed, 2) == 0 ? coir_share(context) : some_value(plan->seed);
+}
+static coir_result number_of_context(void *env, const coir_value *context) { (void)env; return coir_ok(coir_int(number_in(context))); }
+
+static coir_io *join_it(void *env, coir_value *fiber) { (void)env; return coir_join(coir_fiber_of(fiber)); }
+static coir_io *wait_for_it(void *env, coir_value *fibers) { (void)env; return coir_wait(fibers); }
+
+static coir_io *routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct plan, my);
+    COIR_AWAIT(part(my, 0));
+    COIR_TRY(part(my, 1 + (uint64_t)number_in(&self->result.value)));
+    if (self->result.tag == COIR_ERROR && my->seed % 3 == 0)
+        COIR_RAISE(coir_take(&self->result.value));
+    if (my->seed % 3 == 1)
+        COIR_BECOME(part(my, 2));
+    COIR_RETURN(coir_take(&self->result.value));
+    COIR_FINALLY;
+    if (my->seed % 2 == 0)
+        COIR_AWAIT(part(my, 3));
+    COIR_END;
 }
 
 static coir_io *leaf(uint64_t seed)
@@ -153,7 +189,7 @@ static coir_io *program(uint64_t seed, int depth)
     struct plan plan = { mix(seed, 11), depth - 1 };
     coir_io *m = program(mix(seed, 12), depth - 1), *n = NULL;
     coir_value items[2];
-    uint64_t which = below(seed, 34);
+    uint64_t which = below(seed, 40);
     if (which < 14)
         n = program(mix(seed, 13), depth - 1);
     switch (which) {
@@ -193,6 +229,12 @@ static coir_io *program(uint64_t seed, int depth)
         items[0] = some_value(seed);
         items[1] = some_value(mix(seed, 1));
         return coir_then(m, coir_each_copy(coir_list(2, items), arrow, &plan, sizeof plan));
+    case 33: return coir_with_key(the_key(), some_value(seed), coir_then_keep(m, coir_key_get(the_key())));
+    case 34: return coir_contra_map_copy(coir_then(m, coir_defer_read(number_of_context, NULL)), other_context, &plan, sizeof plan);
+    case 35: return coir_flat_map(coir_fork(m), join_it, NULL);
+    case 36: return coir_flat_map(coir_parallel(COIR_IOS(m)), wait_for_it, NULL);
+    case 37: return coir_then(m, coir_do(routine, &plan, sizeof plan));
+    case 38: return coir_then_keep(m, coir_flat_map(coir_self(), ignoring, NULL));
     default: return coir_then(m, coir_suspend_copy(suspended, &plan, sizeof plan));
     }
 }
@@ -512,7 +554,10 @@ static coir_io *rec_m(void *env, coir_io *self) { (void)self; return m(seed_in(e
 static coir_io *rec_of_m(uint64_t s)           { struct plan p = whole(s); return coir_rec_copy(rec_m, &p, sizeof p); }
 static coir_io *named_m(uint64_t s)            { return coir_named(m(s), "m"); }
 static coir_io *owning_m(uint64_t s)           { return coir_owns(m(s), NULL, ignore); }
+static coir_value the_same(void *env, const coir_value *context) { (void)env; return coir_share(context); }
 static coir_io *local_m(uint64_t s)            { return coir_local(m(s), some_value(s)); }
+static coir_io *local_local_m(uint64_t s)      { return coir_local(coir_local(m(s), some_value(s)), some_value(mix(s, 1))); }
+static coir_io *same_local_m(uint64_t s)       { return coir_local(coir_contra_map(m(s), the_same, NULL), some_value(s)); }
 static coir_io *flattened_m(uint64_t s)        { return coir_flatten(coir_pure(coir_io_value(m(s)))); }
 static coir_io *shared_twice(uint64_t s)       { coir_io *io = m(s); return coir_then(coir_attempt(coir_io_ref(io)), io); }
 static coir_io *built_twice(uint64_t s)        { return coir_then(coir_attempt(m(s)), m(s)); }
@@ -530,7 +575,8 @@ static const struct law wrapping_laws[] = {
     { "rec that does not is m",                 rec_of_m,           m,                  true },
     { "named(m) is m",                          named_m,            m,                  true },
     { "owns(m) is m",                           owning_m,           m,                  true },
-    { "local(m) is m for who does not ask",     local_m,            m,                  true },
+    { "local(local(m, v), w) is local(m, v)",   local_local_m,      local_m,            true },
+    { "contra_map(m, same) is m",               same_local_m,       local_m,            true },
     { "flatten(pure(m)) is m",                  flattened_m,        m,                  true },
     { "an io shared is as one built twice",     shared_twice,       built_twice,        true }
 };
@@ -581,7 +627,6 @@ static coir_io *do_await(uint64_t s)           { return coir_do(bind_awaiting, C
 static coir_io *do_finally(uint64_t s)         { return coir_do(finally_step, COIR_ENV(struct binding, .seed = s)); }
 static coir_io *do_or_else(uint64_t s)         { return coir_do(or_else_step, COIR_ENV(struct binding, .seed = s)); }
 
-static coir_io *join_it(void *env, coir_value *fiber) { (void)env; return coir_join(coir_fiber_of(fiber)); }
 static coir_io *fork_and_join(uint64_t s)      { return coir_flat_map(coir_fork(m(s)), join_it, NULL); }
 
 static const struct law routine_laws[] = {
@@ -641,6 +686,7 @@ TEST(law_monad, a_program_dropped_unrun_leaves_nothing)
 static void without_memory(atomic_llong *when)
 {
     watch_memory();
+    (void)the_key();
     for (int i = 0; i < scaled(400); i++) {
         uint64_t seed = mix((uint64_t)i, 6);
         bool failed = true;
