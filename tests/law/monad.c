@@ -162,6 +162,8 @@ static coir_io *routine(coir_routine *self)
     COIR_END;
 }
 
+static bool some_wait;                                  /* for ever, in place of units */
+
 static coir_io *leaf(uint64_t seed)
 {
     switch (below(seed, 16)) {
@@ -178,7 +180,7 @@ static coir_io *leaf(uint64_t seed)
     case 14:
         return coir_from_result(coir_result_of(COIR_CANCELED, some_value(mix(seed, 7))));
     default:
-        return coir_unit();
+        return some_wait ? coir_never() : coir_unit();
     }
 }
 
@@ -677,6 +679,27 @@ TEST(law_monad, a_program_dropped_unrun_leaves_nothing)
         coir_io_drop(program(mix((uint64_t)i, 5), 1 + i % 6));
         CHECK_INT(tokens_alive, 0);
     }
+}
+
+/* A wait without end is a panic that unwinds, or the end of the run, which lets all fibers go as they stand. */
+TEST(law_monad, a_program_that_waits_for_ever_leaves_nothing_whatever_the_verdict_does)
+{
+    some_wait = true;
+    for (int i = 0; i < scaled(3000); i++)
+        for (coir_on_deadlock verdict = COIR_DEADLOCK_PANIC; verdict <= COIR_DEADLOCK_STOP; verdict++) {
+            uint64_t seed = mix((uint64_t)i, 7);
+            CASE("seed %d, verdict %d", i, (int)verdict);
+            coir_io *io = program(seed, 1 + i % 5);
+            if (i % 2 == 0)
+                coir_io_ref(io);
+            coir_result result = coir_run(io, COIR_OPTIONS(.workers = 1, .on_deadlock = verdict, .budget = (uint32_t)(i % 3)));
+            coir_result_drop(&result);
+            if (i % 2 == 0)
+                coir_io_drop(io);
+            CHECK_INT(tokens_alive, 0);
+            notes();
+        }
+    some_wait = false;
 }
 
 /* --------------------------------------------------------------------------------------------------------- no memory */
