@@ -553,3 +553,72 @@ TEST(deadlock, option_stop_says_nothing_of_a_run_that_ends)
         coir_result_drop(&result);
     }
 }
+
+/* ---------------------------------------------------------------------------------------------- what was found in review */
+
+static coir_io *take_second(void *env, coir_value *none) { (void)none; return coir_with_lock(env, coir_unit()); }
+
+TEST(deadlock, locks_of_a_stopped_run_are_free_for_the_next)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        coir_lock *a = coir_lock_new(), *b = coir_lock_new();
+        coir_io *first = coir_with_lock(a, coir_flat_map(coir_sleep(coir_ms(1)), take_second, b));
+        coir_io *second = coir_with_lock(b, coir_flat_map(coir_sleep(coir_ms(1)), take_second, a));
+        coir_result result = stopped(workers, waited(COIR_IOS(first, second)));
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        coir_result_drop(&result);
+        CHECK_STR(outcome(workers, coir_with_lock(a, coir_with_lock(b, coir_pure(coir_int(7))))), "OK 7");
+        coir_lock_drop(a);
+        coir_lock_drop(b);
+    }
+}
+
+TEST(deadlock, sleeping_holder_is_never_a_deadlock)
+{
+    uint64_t before = coir_counters_now().deadlocks;
+    for (int round = 0; round < scaled(300); round++) {
+        coir_lock *lock = coir_lock_new();
+        coir_io *holder = coir_with_lock(lock, coir_repeat(coir_sleep(coir_us(50 + round % 50)), 5));
+        coir_io *waiter = coir_then(coir_sleep(coir_us(30)), coir_with_lock(lock, coir_unit()));
+        CHECK_STR(outcome(2, waited(COIR_IOS(holder, waiter))), "OK [<OK 0> <OK 0>]");
+        coir_lock_drop(lock);
+    }
+    CHECK_UINT(coir_counters_now().deadlocks, before);
+}
+
+/* One run joins a fiber of another, and is then judged as any other. */
+struct neighbour { coir_fiber *fiber; struct gate gate; pthread_mutex_t there; };
+static coir_io *show_and_wait(void *env, coir_value *fiber)
+{
+    struct neighbour *neighbour = env;
+    neighbour->fiber = coir_fiber_ref(coir_fiber_of(fiber));
+    pthread_mutex_unlock(&neighbour->there);
+    return coir_wait(fiber);
+}
+static void *run_neighbour(void *env)
+{
+    struct neighbour *neighbour = env;
+    coir_result result = run(1, coir_flat_map(coir_fork(passing(&neighbour->gate)), show_and_wait, neighbour));
+    coir_result_drop(&result);
+    return NULL;
+}
+static coir_result let_neighbour_go(void *env)
+{
+    gate_open(&((struct neighbour *)env)->gate);
+    return coir_ok(coir_none());
+}
+
+TEST(deadlock, silence_is_judged_again_after_a_wait_for_another_runs_fiber)
+{
+    struct neighbour neighbour = { NULL, GATE, PTHREAD_MUTEX_INITIALIZER };
+    pthread_t thread;
+    pthread_mutex_lock(&neighbour.there);
+    CHECK_INT(pthread_create(&thread, NULL, run_neighbour, &neighbour), 0);
+    pthread_mutex_lock(&neighbour.there);
+    coir_io *both = waited(COIR_IOS(coir_join(neighbour.fiber), coir_then(coir_yield(), coir_defer(let_neighbour_go, &neighbour))));
+    coir_result result = run(1, coir_then(both, coir_never()));
+    CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+    coir_result_drop(&result);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    coir_fiber_drop(neighbour.fiber);
+}

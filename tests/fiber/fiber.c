@@ -643,3 +643,96 @@ TEST(fiber, failure_is_lent_to_the_hook_whole)
     CHECK_TAG(result, COIR_OK);
     CHECK_STR(notes(), "PANIC MISUSE also(ERROR thing 1) -1");
 }
+
+static pthread_t outsider;
+static atomic_int told_outside, told_inside;
+static void tell_where(void *env, uint64_t id, const coir_result *failure)
+{
+    (void)env;
+    (void)id;
+    (void)failure;
+    atomic_fetch_add(pthread_equal(pthread_self(), outsider) ? &told_outside : &told_inside, 1);
+}
+
+struct handed { coir_fiber *fiber; pthread_mutex_t there; };
+static void *drop_outside(void *env)
+{
+    struct handed *handed = env;
+    pthread_mutex_lock(&handed->there);
+    coir_fiber_drop(handed->fiber);
+    return NULL;
+}
+
+static coir_io *hand_over(void *env, coir_value *fiber)
+{
+    struct handed *handed = env;
+    handed->fiber = coir_fiber_ref(coir_fiber_of(fiber));
+    return coir_wait_any(fiber);                        /* which does not look at the result */
+}
+
+static coir_result drop_and_join(void *env)
+{
+    struct handed *handed = env;
+    pthread_mutex_unlock(&handed->there);
+    CHECK_INT(pthread_join(outsider, NULL), 0);
+    return coir_ok(coir_none());
+}
+
+TEST(fiber, failure_whose_last_handle_goes_on_another_thread_is_told_on_a_worker)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        struct handed handed = { .there = PTHREAD_MUTEX_INITIALIZER };
+        atomic_store(&told_outside, 0);
+        atomic_store(&told_inside, 0);
+        pthread_mutex_lock(&handed.there);
+        CHECK_INT(pthread_create(&outsider, NULL, drop_outside, &handed), 0);
+        coir_io *io = coir_then(coir_flat_map(coir_fork(coir_fail(thing(3))), hand_over, &handed), coir_defer(drop_and_join, &handed));
+        coir_result result = coir_run(io, COIR_OPTIONS(.workers = workers, .on_unseen_failure = tell_where));
+        CHECK_TAG(result, COIR_OK);
+        CHECK_INT(told_outside, 0);
+        CHECK_INT(told_inside, 1);
+        CHECK_INT(things_alive, 0);
+    }
+}
+
+static coir_fiber *kept_for_the_hook;
+static void drop_kept(void *env, uint64_t id, const coir_result *failure)
+{
+    (void)env;
+    (void)id;
+    (void)failure;
+    coir_fiber_drop(kept_for_the_hook);
+    kept_for_the_hook = NULL;
+}
+
+TEST(fiber, hook_that_drops_the_handle_of_the_fiber_that_it_is_told_of_leaves_nothing)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        coir_result result = coir_run(forking(coir_fail(thing(3)), &kept_for_the_hook),
+                                      COIR_OPTIONS(.workers = workers, .on_unseen_failure = drop_kept));
+        coir_result_drop(&result);
+        CHECK_PTR(kept_for_the_hook, NULL);
+        CHECK_INT(things_alive, 0);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ chains */
+
+static coir_io *fork_the_next(void *env, coir_value *left)
+{
+    (void)env;
+    return left->i64 == 0 ? coir_unit() : coir_fork(coir_call(coir_int(left->i64 - 1), fork_the_next, NULL));
+}
+
+static void chain_of_fibers(void *env)
+{
+    coir_result result = run(1, coir_call(coir_int(*(int *)env), fork_the_next, NULL));
+    CHECK_TAG(result, COIR_OK);
+    coir_result_drop(&result);
+}
+
+TEST(fiber, fibers_each_of_which_is_the_result_of_the_next_are_dropped_in_constant_stack)
+{
+    int count = scaled(1000000);
+    on_small_stack(chain_of_fibers, &count);
+}
