@@ -622,3 +622,71 @@ TEST(deadlock, silence_is_judged_again_after_a_wait_for_another_runs_fiber)
     CHECK_INT(pthread_join(thread, NULL), 0);
     coir_fiber_drop(neighbour.fiber);
 }
+
+static coir_io *hold_and_never(void *env, coir_value *value) { (void)env; (void)value; return coir_never(); }
+
+TEST(deadlock, option_stop_leaves_nothing_behind)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        coir_io *holding = coir_flat_map(coir_pure(thing(1)), hold_and_never, NULL);
+        coir_io *gathering =
+            coir_zip(COIR_IOS(coir_pure(thing(2)), coir_then(coir_as(coir_unit(), coir_none()), coir_never()), coir_pure(thing(3))));
+        coir_io *merging = coir_finally(coir_fail(thing(4)), coir_never());
+        coir_result result = stopped(workers, waited(COIR_IOS(holding, gathering, merging, coir_repeat(joined(coir_never()), 3))));
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        coir_result_drop(&result);
+        CHECK_INT(things_alive, 0);
+        CHECK(strchr(notes(), '!') == NULL);
+    }
+}
+
+TEST(deadlock, option_stop_leaves_locks_free_for_a_later_run)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        coir_result result = stopped(workers, crossed_locks());
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        CHECK_CONTAINS(coir_error_message(&result.value), "holds");
+        coir_result_drop(&result);
+        coir_lock *lock = coir_lock_new();
+        coir_io *take = coir_lock_acquire(lock);
+        result = stopped(
+            workers, coir_then(coir_io_ref(take), coir_then(coir_parallel(COIR_IOS(coir_io_ref(take), coir_io_ref(take))), coir_never())));
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        coir_result_drop(&result);
+        CHECK_STR(outcome(workers, coir_with_lock(lock, coir_pure(coir_int(1)))), "OK 1");
+        coir_io_drop(take);
+        coir_lock_drop(lock);
+    }
+}
+TEST(deadlock, option_stop_ends_the_run_with_waiters_of_every_kind)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        coir_semaphore *none = coir_semaphore_new_bounded(0, 1);
+        coir_io *io = waited(
+            COIR_IOS(coir_finally(coir_acquire(none, 1), noting("finalizer")), coir_finally(joined(coir_never()), noting("finalizer"))));
+        coir_result result = stopped(workers, io);
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        CHECK_CONTAINS(coir_error_message(&result.value), "waits for");
+        coir_result_drop(&result);
+        coir_semaphore_drop(none);
+        CHECK_STR(notes(), "");
+    }
+}
+
+TEST(deadlock, option_stop_reports_a_ring_of_joins)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        struct ring ring = { .count = 5, .all_there = coir_semaphore_new_bounded(0, 20) };
+        coir_result result = stopped(workers, join_ring(&ring));
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        CHECK_CONTAINS(coir_error_message(&result.value), "waits for the end of fiber");
+        coir_result_drop(&result);
+        for (size_t i = 0; i < ring.count; i++) {
+            CHECK_INT(coir_fiber_status(ring.fibers[i]), COIR_ENDED);
+            result = run(1, coir_join(ring.fibers[i]));
+            CHECK_CODE(result, COIR_PANIC, COIR_STOPPED);
+            coir_result_drop(&result);
+        }
+        ring_done(&ring);
+    }
+}

@@ -63,14 +63,14 @@ static coir_io *mover_step(coir_routine *self)
     for (; my->rounds > 0; my->rounds--) {
         my->random = my->random * UINT64_C(6364136223846793005) + 1442695040888963407;
         if (my->random >> 60 < 6) {
-            COIR_AWAIT(coir_with_lock(my->outer, coir_with_lock(my->inner, coir_repeat(coir_yield(), my->random >> 40 & 7))));
+            COIR_AWAIT(coir_with_lock(my->outer, coir_with_lock(my->inner, coir_sleep(coir_us(my->random >> 40 & 31)))));
         } else if (my->random >> 60 < 12) {
-            COIR_AWAIT(coir_with_lock(my->inner, coir_repeat(coir_yield(), my->random >> 40 & 7)));
+            COIR_AWAIT(coir_with_lock(my->inner, coir_sleep(coir_us(my->random >> 40 & 31))));
             COIR_AWAIT(coir_with_lock(my->outer, coir_yield()));
         } else if (my->random >> 60 < 14) {
-            COIR_AWAIT(coir_with_permits(my->permits, 2, coir_repeat(coir_yield(), my->random >> 40 & 7)));
+            COIR_AWAIT(coir_with_permits(my->permits, 2, coir_sleep(coir_us(my->random >> 40 & 31))));
         } else {
-            COIR_AWAIT(joined(coir_with_lock(my->inner, coir_repeat(coir_yield(), my->random >> 40 & 7))));
+            COIR_AWAIT(joined(coir_with_lock(my->inner, coir_sleep(coir_us(my->random >> 40 & 31)))));
         }
     }
     COIR_END;
@@ -85,7 +85,7 @@ TEST_WITH_TIMEOUT(stress_deadlock, locks_taken_in_order_are_never_judged, 600)
             coir_semaphore *permits = coir_semaphore_new(3);
             coir_io *ios[12];
             for (uint64_t i = 0; i < 12; i++)
-                ios[i] = coir_do(mover_step, COIR_ENV(struct mover, .outer = outer, .inner = inner, .permits = permits, .rounds = 200,
+                ios[i] = coir_do(mover_step, COIR_ENV(struct mover, .outer = outer, .inner = inner, .permits = permits, .rounds = 100,
                                                       .random = round * 12 + i));
             coir_result result = run(workers, waited(12, ios));
             CHECK_TAG(result, COIR_OK);
