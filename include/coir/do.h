@@ -42,7 +42,7 @@ typedef struct coir_routine {
 
 typedef coir_io *coir_step_fn(coir_routine *self);
 
-/* coir_do: an io that runs the routine `step`, each time from a copy of `size` bytes of `frame` (NULL: zeroed). */
+/* coir_do: an io that runs the routine `step`, each time from a copy of `size` bytes of `frame` (NULL: zeroed), at most 64 KiB. */
 COIR_API COIR_MUST_USE coir_io *coir_do(coir_step_fn *step, const void *frame, size_t size);
 
 /* COIR_BEGIN(self, type, my): opens the body; `my` is the frame. A `type` of another size than coir_do() was given is a panic. */

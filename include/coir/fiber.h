@@ -55,7 +55,7 @@ COIR_API COIR_MUST_USE coir_io *coir_self(void);                    /* the runni
 typedef enum coir_status {
     COIR_NEW, COIR_RUNNABLE, COIR_RUNNING, COIR_WAITING, COIR_FINALIZING, COIR_ENDED
 } coir_status;
-COIR_API uint64_t    coir_fiber_id(const coir_fiber *fiber);        /* unique in the process, from 1; 0 for NULL */
+COIR_API uint64_t    coir_fiber_id(const coir_fiber *fiber);        /* unique in the process, not consecutive; 0 for NULL */
 COIR_API coir_status coir_fiber_status(const coir_fiber *fiber);    /* COIR_ENDED for NULL */
 COIR_API size_t      coir_fiber_name(const coir_fiber *fiber, char *name, size_t size);     /* as snprintf(); "" without one */
 COIR_API void        coir_fiber_dump(const coir_fiber *fiber, FILE *out);                   /* one line */

@@ -73,7 +73,7 @@ typedef struct coir_memory {
 } coir_memory;
 COIR_API bool coir_set_memory(const coir_memory *memory);
 
-/* Figures of the process, for tests and the curious: what is alive now. */
+/* Figures of the process, for tests and the curious: totals since it began. */
 typedef struct coir_counters {
     uint64_t resumes_refused;                           /* calls of a callback handle that came too late */
     uint64_t failures_forgotten;                        /* further failures that could not be recorded for want of memory */

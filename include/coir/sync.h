@@ -24,7 +24,7 @@ extern "C" {
 
 /*
  * A reentrant lock, held by a fiber: its holder may take it again, and releases it as often. Children of the holder do not hold it.
- * A fiber that ends while it holds locks ends as a panic that names them, and the next waiter gets them.
+ * A fiber that ends while it holds locks ends as a panic that says so, and the next waiter gets them.
  */
 typedef struct coir_lock coir_lock;
 COIR_API COIR_MUST_USE coir_lock *coir_lock_new(void);              /* NULL with errno ENOMEM */

@@ -46,7 +46,8 @@ static struct {
     struct rest    *rests;
 } system_memory = { PTHREAD_MUTEX_INITIALIZER, NULL, CHUNK_MIN, NULL };
 
-static bool chunk_next(void)
+/* What an ended thread left, if anything. */
+static bool rest_take(void)
 {
     pthread_mutex_lock(&system_memory.lock);
     struct rest *rest = system_memory.rests;
@@ -54,24 +55,41 @@ static bool chunk_next(void)
         system_memory.rests = rest->next;
         coir__me.fresh = (char *)rest;
         coir__me.fresh_end = rest->end;
-        pthread_mutex_unlock(&system_memory.lock);
-        return true;
-    }
-    size_t size = system_memory.next_size, alignment = size == CHUNK_MAX ? HUGE_PAGE : MEMORY_STEP;
-    struct chunk *chunk = coir__chunk(size, alignment);
-    if (chunk != NULL) {
-        if (size == CHUNK_MAX)
-            (void)madvise(chunk, size, MADV_HUGEPAGE);  /* a fifth of the cost of first touches, where it is granted */
-        else
-            system_memory.next_size *= 2;
-        chunk->alignment = alignment;
-        chunk->next = system_memory.chunks;
-        system_memory.chunks = chunk;
-        coir__me.fresh = (char *)(chunk + 1);
-        coir__me.fresh_end = (char *)chunk + size;
     }
     pthread_mutex_unlock(&system_memory.lock);
-    return chunk != NULL;
+    return rest != NULL;
+}
+
+/* The size of the next chunk: each is twice the one before. */
+static size_t chunk_size_next(void)
+{
+    pthread_mutex_lock(&system_memory.lock);
+    size_t size = system_memory.next_size;
+    if (size < CHUNK_MAX)
+        system_memory.next_size *= 2;
+    pthread_mutex_unlock(&system_memory.lock);
+    return size;
+}
+
+/* The allocator is the program's: it is called with the lock open. */
+static bool chunk_next(void)
+{
+    if (rest_take())
+        return true;
+    size_t size = chunk_size_next(), alignment = size == CHUNK_MAX ? HUGE_PAGE : MEMORY_STEP;
+    struct chunk *chunk = coir__chunk(size, alignment);
+    if (chunk == NULL)
+        return false;
+    if (size == CHUNK_MAX)
+        (void)madvise(chunk, size, MADV_HUGEPAGE);      /* a fifth of the cost of first touches, where it is granted */
+    chunk->alignment = alignment;
+    coir__me.fresh = (char *)(chunk + 1);
+    coir__me.fresh_end = (char *)chunk + size;
+    pthread_mutex_lock(&system_memory.lock);
+    chunk->next = system_memory.chunks;
+    system_memory.chunks = chunk;
+    pthread_mutex_unlock(&system_memory.lock);
+    return true;
 }
 
 static void depot_put(size_t class, struct cell *batch)

@@ -344,7 +344,7 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)
             unpin_foreign(run);
             continue;
         }
-        coir__set_ok(&other->result, coir_none());
+        coir__set_ok(&other->result, coir_lend(waiter));        /* which of several: coir_wait_any() asks */
         other->claimed_by = CLAIMED_BY_WAKER;
         if (claim == CLAIM_EARLY && !wait_give(&other->wait)) {
             unpin_foreign(run);
@@ -681,7 +681,7 @@ coir_status coir_fiber_status(const coir_fiber *fiber)
         return COIR_FINALIZING;
     switch (wait_state_of(load_relaxed(&seen->wait.word))) {
     case WAIT_RUNNING:
-        return COIR_RUNNING;
+        return load_relaxed(&seen->phase) == PHASE_RUNNABLE ? COIR_RUNNABLE : COIR_RUNNING;
     case WAIT_PARKED:
     case WAIT_HELD:
     case WAIT_ARMING:

@@ -37,7 +37,7 @@ enum fiber_flag {
 };
 
 /* The life of a fiber, for whoever looks on. ENDED is what joiners wait for. */
-enum fiber_phase { PHASE_NEW, PHASE_ALIVE, PHASE_ENDED };
+enum fiber_phase { PHASE_NEW, PHASE_RUNNING, PHASE_RUNNABLE, PHASE_ENDED };
 
 struct coir_fiber {
     struct wait      wait;                              /* A: see wait.h */

@@ -438,11 +438,9 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
     seat->fiber = fiber;
     if (unlikely(fiber->flags & FIBER_WAITING))
         goto resumed;
-    if (load_relaxed(&fiber->phase) == PHASE_NEW) {
-        store_relaxed(&fiber->phase, PHASE_ALIVE);
-        if (unlikely(io == NULL))
-            result = ran_null(fiber);
-    }
+    if (load_relaxed(&fiber->phase) == PHASE_NEW && unlikely(io == NULL))
+        result = ran_null(fiber);
+    store_relaxed(&fiber->phase, PHASE_RUNNING);
     if (io == NULL)
         GO_UP();
 

@@ -275,7 +275,7 @@ static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
     }
     for (size_t i = 0; i < fibers.count; i++)
         list->waiters[i] = (struct waiter){ NULL, NULL, NULL };
-    for (size_t i = 0; i < fibers.count; i++) {
+    for (size_t i = fibers.count; i-- > 0; ) {          /* backwards: of a fiber named twice the first place is woken */
         coir_fiber *other = fiber_at(fibers, i);
         note_edge(fiber, frame, other);
         list->waiters[i].fiber = fiber;
@@ -285,7 +285,7 @@ static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
         /* Already ended: ends the wait itself, unless another's end has done so. */
         enum claim claim = wait_claim(&fiber->wait, wait_generation(&fiber->wait));
         if (claim != CLAIM_LOST) {
-            coir__set_ok(&fiber->result, coir_none());
+            coir__set_ok(&fiber->result, coir_lend(&list->waiters[i]));
             fiber->claimed_by = CLAIMED_BY_WAKER;
             (void)wait_give(&fiber->wait);
         }
@@ -299,8 +299,9 @@ static enum prim_step any_woken(coir_fiber *fiber, coir_io *frame, coir_result *
     struct wait_list *list = list_of(frame);
     (void)fiber;
     note_end(frame);
+    const struct waiter *first = result->value.ptr;
+    coir__set_ok(result, coir_int(first - list->waiters));
     any_unawait(list);
-    (void)first_ended(fibers_of(&list->fibers), result);
     return PRIM_DONE;
 }
 

@@ -52,7 +52,7 @@ static coir_io *two(enum op op, size_t size, coir_io *first, coir_io *second)
 /* A node of one child that carries a value. */
 static coir_io *carrying(enum op op, coir_io *io, coir_value value)
 {
-    if (coir__is_panic_value(&value)) {
+    if (io != NULL && coir__is_panic_value(&value)) {
         coir_io_drop(io);
         return coir_from_result(coir__panic_of(value));
     }

@@ -1,8 +1,8 @@
 /*
  * async.c - callback handles: a fiber suspends until foreign code calls back
  *
- * A handle names a slot and a ticket. Slots live in memory that goes back only when the library is unloaded, so a handle may be used however
- * late: what it finds is a slot, and the ticket tells whether it still means this handle.
+ * A handle names a slot and a ticket. Slots live in memory that is never given back, so a handle may be used however late:
+ * what it finds is a slot, and the ticket tells whether it still means this handle.
  *
  *   slot           owner                       word
  *   free           the pool                    even: the last ticket + 1

@@ -117,7 +117,8 @@ static inline void pool_ensure_watch(struct pool *pool)
 static void pool_stop(struct pool *pool, coir_result verdict)
 {
     ck_spinlock_fas_lock(&pool->idle_lock);
-    if (!load_relaxed(&pool->stopped))
+    bool first = !load_relaxed(&pool->stopped);
+    if (first)
         pool->verdict = verdict;
     store_release(&pool->stopped, true);
     struct worker *parked = pool->parked;
@@ -132,6 +133,8 @@ static void pool_stop(struct pool *pool, coir_result verdict)
         next = worker->parked_next;
         park_wake(&worker->parking);
     }
+    if (!first)
+        coir_result_drop(&verdict);
 }
 
 /* From a thread that is no worker of the run. */
@@ -612,6 +615,7 @@ static void worker_loop(struct worker *worker)
             break;
         case STOP_SPENT:
             seat->fiber = NULL;
+            store_relaxed(&fiber->phase, PHASE_RUNNABLE);
             worker->spent = fiber;
             break;
         case STOP_PARKED:

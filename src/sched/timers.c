@@ -87,27 +87,39 @@ static void take_out(struct timers *timers, size_t index)
     note_earliest(timers);
 }
 
+/* A larger heap in place of one that is full. The allocator is the program's, so it is called with the lock open; meanwhile somebody else may have
+ * made room, or used it up again. */
 static bool make_room(struct timers *timers)
 {
-    if (timers->count < timers->room)
-        return true;
     size_t room = timers->room == 0 ? ROOM_MIN : timers->room * 2;
-    struct timer_entry *heap = coir__alloc(room * sizeof *heap);
+    ck_spinlock_fas_unlock(&timers->lock);
+    struct timer_entry *heap = coir__alloc(room * sizeof *heap), *old = heap;
+    size_t old_room = room;
+    ck_spinlock_fas_lock(&timers->lock);
     if (heap == NULL)
         return false;
-    if (timers->heap != NULL) {
-        memcpy(heap, timers->heap, timers->count * sizeof *heap);
-        coir__free(timers->heap, timers->room * sizeof *heap);
+    if (room > timers->room) {
+        if (timers->count > 0)
+            memcpy(heap, timers->heap, timers->count * sizeof *heap);
+        old = timers->heap;
+        old_room = timers->room;
+        timers->heap = heap;
+        timers->room = room;
     }
-    timers->heap = heap;
-    timers->room = room;
+    if (old != NULL) {
+        ck_spinlock_fas_unlock(&timers->lock);
+        coir__free(old, old_room * sizeof *old);
+        ck_spinlock_fas_lock(&timers->lock);
+    }
     return true;
 }
 
 bool coir__timers_arm(struct timers *timers, struct timer *timer)
 {
+    bool armed = true;
     ck_spinlock_fas_lock(&timers->lock);
-    bool armed = make_room(timers);
+    while (armed && timers->count == timers->room)
+        armed = make_room(timers);
     if (armed) {
         store_relaxed(&timer->home, timers);            /* relaxed, all of them: the lock orders it */
         timer->serial = timers->serial++;
