@@ -9,6 +9,8 @@
 
 #include "io/prim.h"
 
+#include <ck_spinlock.h>
+
 const struct op_info coir__ops[OP_COUNT] = {
 #define OP(name, shown, children, value, down, up) { shown, CHILDREN_##children, VALUE_##value },
 #define FRAME_OP OP
@@ -29,15 +31,18 @@ void coir__node_release_items(coir_io *node) { coir__free(node->items, node->man
 
 #if NODE_WATCHED
 
-/* The nodes of this thread that were used up last. Those of a thread that ends stay where they are: their chunks are on the list. */
+/* The nodes that were used up last. */
 void coir__node_retire(coir_io *node)
 {
     enum { WATCHED = 4096 };
-    static _Thread_local coir_io *watched[WATCHED];
-    static _Thread_local size_t turn;
+    static ck_spinlock_fas_t lock = CK_SPINLOCK_FAS_INITIALIZER;
+    static coir_io *watched[WATCHED];
+    static size_t turn;
+    store_relaxed(&node->refs, 0);
+    ck_spinlock_fas_lock(&lock);
     coir_io *oldest = watched[turn % WATCHED];
     watched[turn++ % WATCHED] = node;
-    store_relaxed(&node->refs, 0);
+    ck_spinlock_fas_unlock(&lock);
     if (oldest != NULL)
         coir__cell_free(oldest, oldest->steps);
 }

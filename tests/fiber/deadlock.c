@@ -3,6 +3,7 @@
  */
 #include "fibers.h"
 
+#include <semaphore.h>
 #include "fiber/deadlock.h"
 #include "io/prim.h"
 
@@ -587,12 +588,12 @@ TEST(deadlock, sleeping_holder_is_never_a_deadlock)
 }
 
 /* One run joins a fiber of another, and is then judged as any other. */
-struct neighbour { coir_fiber *fiber; struct gate gate; pthread_mutex_t there; };
+struct neighbour { coir_fiber *fiber; struct gate gate; sem_t is_there; };
 static coir_io *show_and_wait(void *env, coir_value *fiber)
 {
     struct neighbour *neighbour = env;
     neighbour->fiber = coir_fiber_ref(coir_fiber_of(fiber));
-    pthread_mutex_unlock(&neighbour->there);
+    sem_post(&neighbour->is_there);
     return coir_wait(fiber);
 }
 static void *run_neighbour(void *env)
@@ -610,17 +611,18 @@ static coir_result let_neighbour_go(void *env)
 
 TEST(deadlock, silence_is_judged_again_after_a_wait_for_another_runs_fiber)
 {
-    struct neighbour neighbour = { NULL, GATE, PTHREAD_MUTEX_INITIALIZER };
+    struct neighbour neighbour = { .fiber = NULL, .gate = GATE };
     pthread_t thread;
-    pthread_mutex_lock(&neighbour.there);
+    CHECK_INT(sem_init(&neighbour.is_there, 0, 0), 0);
     CHECK_INT(pthread_create(&thread, NULL, run_neighbour, &neighbour), 0);
-    pthread_mutex_lock(&neighbour.there);
+    sem_wait(&neighbour.is_there);
     coir_io *both = waited(COIR_IOS(coir_join(neighbour.fiber), coir_then(coir_yield(), coir_defer(let_neighbour_go, &neighbour))));
     coir_result result = run(1, coir_then(both, coir_never()));
     CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
     coir_result_drop(&result);
     CHECK_INT(pthread_join(thread, NULL), 0);
     coir_fiber_drop(neighbour.fiber);
+    sem_destroy(&neighbour.is_there);
 }
 
 static coir_io *hold_and_never(void *env, coir_value *value) { (void)env; (void)value; return coir_never(); }

@@ -3,6 +3,8 @@
  */
 #include "fibers.h"
 
+#include <semaphore.h>
+
 /* ---------------------------------------------------------------------------------------------------- fork, parallel */
 
 TEST(fiber, run_ends_when_all_its_fibers_have_ended_the_forgotten_ones_too)
@@ -654,11 +656,11 @@ static void tell_where(void *env, uint64_t id, const coir_result *failure)
     atomic_fetch_add(pthread_equal(pthread_self(), outsider) ? &told_outside : &told_inside, 1);
 }
 
-struct handed { coir_fiber *fiber; pthread_mutex_t there; };
+struct handed { coir_fiber *fiber; sem_t may_drop; };
 static void *drop_outside(void *env)
 {
     struct handed *handed = env;
-    pthread_mutex_lock(&handed->there);
+    sem_wait(&handed->may_drop);
     coir_fiber_drop(handed->fiber);
     return NULL;
 }
@@ -673,7 +675,7 @@ static coir_io *hand_over(void *env, coir_value *fiber)
 static coir_result drop_and_join(void *env)
 {
     struct handed *handed = env;
-    pthread_mutex_unlock(&handed->there);
+    sem_post(&handed->may_drop);
     CHECK_INT(pthread_join(outsider, NULL), 0);
     return coir_ok(coir_none());
 }
@@ -681,10 +683,10 @@ static coir_result drop_and_join(void *env)
 TEST(fiber, failure_whose_last_handle_goes_on_another_thread_is_told_on_a_worker)
 {
     FOR_WORKERS(workers, 1, 2) {
-        struct handed handed = { .there = PTHREAD_MUTEX_INITIALIZER };
+        struct handed handed = { .fiber = NULL };
+        CHECK_INT(sem_init(&handed.may_drop, 0, 0), 0);
         atomic_store(&told_outside, 0);
         atomic_store(&told_inside, 0);
-        pthread_mutex_lock(&handed.there);
         CHECK_INT(pthread_create(&outsider, NULL, drop_outside, &handed), 0);
         coir_io *io = coir_then(coir_flat_map(coir_fork(coir_fail(thing(3))), hand_over, &handed), coir_defer(drop_and_join, &handed));
         coir_result result = coir_run(io, COIR_OPTIONS(.workers = workers, .on_unseen_failure = tell_where));
@@ -692,6 +694,7 @@ TEST(fiber, failure_whose_last_handle_goes_on_another_thread_is_told_on_a_worker
         CHECK_INT(told_outside, 0);
         CHECK_INT(told_inside, 1);
         CHECK_INT(things_alive, 0);
+        sem_destroy(&handed.may_drop);
     }
 }
 
