@@ -428,13 +428,13 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     coir_fiber_drop(fiber);
 }
 
+/* Its result stays: somebody may be giving it one at this moment. */
 void coir__fiber_strip(coir_fiber *fiber)
 {
     if (fiber->io != NULL && !(fiber->flags & FIBER_BORROWED))
         coir_io_drop(fiber->io);
     fiber->io = NULL;
     coir__frames_drop(fiber);
-    coir_result_drop(&fiber->result);
     if (fiber->context != NULL)
         coir__context_drop(fiber->context);
     fiber->context = NULL;

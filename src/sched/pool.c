@@ -14,6 +14,9 @@
  * deque wakes nobody, and yet nothing runnable waits for one worker while another is idle. A fresh single entry is left to its
  * owner, who is about to take it, for one nap. When nobody is busy nobody watches: all park, each until its own earliest timer.
  *
+ * Who left the watch, by itself or because somebody woke it, and who was woken so that there be one, relieves: when it finds work it wakes
+ * the next, and when it finds none it watches itself. So the post is never empty while there is more than one worker can do.
+ *
  * [WATCH]  The accident: the watcher leaves its post since nobody is busy, a worker becomes busy and believes it watched. Both happen under
  *   idle_lock: the worker became busy before, then the watcher sees it and stays; or after, then the worker sees `watched` false.
  *
@@ -88,6 +91,7 @@ static void parked_remove(struct pool *pool, struct worker *worker)
     if (worker->parked_next != NULL)
         worker->parked_next->parked_prev = worker->parked_prev;
     worker->parked = false;
+    worker->relieves = worker->watching;
     if (worker->watching)
         store_relaxed(&pool->watched, false);
     worker->watching = false;
@@ -96,12 +100,14 @@ static void parked_remove(struct pool *pool, struct worker *worker)
     pool->awakenings++;
 }
 
-static NOINLINE void pool_wake_one(struct pool *pool)
+static NOINLINE void pool_wake_one(struct pool *pool, bool to_watch)
 {
     ck_spinlock_fas_lock(&pool->idle_lock);
     struct worker *worker = pool->parked;
-    if (worker != NULL)
+    if (worker != NULL) {
         parked_remove(pool, worker);
+        worker->relieves = worker->relieves || to_watch;
+    }
     ck_spinlock_fas_unlock(&pool->idle_lock);
     if (worker != NULL)
         park_wake(&worker->parking);
@@ -111,7 +117,7 @@ static NOINLINE void pool_wake_one(struct pool *pool)
 static inline void pool_ensure_watch(struct pool *pool)
 {
     if (unlikely(load_relaxed(&pool->idle) > 0 && !load_relaxed(&pool->watched)))
-        pool_wake_one(pool);
+        pool_wake_one(pool, true);
 }
 
 static void pool_stop(struct pool *pool, coir_result verdict)
@@ -143,7 +149,7 @@ static void pool_inject(struct pool *pool, coir_fiber *fiber)
     ck_stack_push_upmc(&pool->injected, &fiber->injected);                      /* K1 */
     fence_full();                                                               /* [PARK] pairs with worker_rest() */
     if (load_relaxed(&pool->spinning) == 0 && load_relaxed(&pool->idle) > 0)    /* K2; who spins looks once more before it parks */
-        pool_wake_one(pool);
+        pool_wake_one(pool, false);
 }
 
 /* ------------------------------------------------------------------------------------------------- what fibers ask for */
@@ -508,6 +514,7 @@ static bool worker_become_idle(struct worker *worker)
         return false;
     }
     pool->busy--;
+    worker->relieves = false;
     worker->parked = true;
     worker->parked_prev = NULL;
     worker->parked_next = pool->parked;
@@ -571,9 +578,8 @@ static void worker_rest(struct worker *worker)
     if (!worker_become_idle(worker))
         return;
     fence_full();                                                               /* [PARK] pairs with pool_inject() */
-    bool watching = false;
     for (int64_t nap = NAP_MIN; ; nap = nap * 2 < NAP_MAX ? nap * 2 : NAP_MAX) {
-        watching = worker_stands_watch(worker);
+        bool watching = worker_stands_watch(worker);
         if (worker_sees_work(worker, watching))                                 /* S2 */
             break;
         coir__park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
@@ -582,22 +588,29 @@ static void worker_rest(struct worker *worker)
             break;
     }
     worker_become_busy(worker);
-    if (watching)
-        pool_ensure_watch(pool);                        /* however it came to leave its post: the next one takes it */
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the loop */
+
+static inline coir_fiber *worker_look(struct worker *worker)
+{
+    coir_fiber *fiber = worker_take_own(worker);
+    if (unlikely(fiber == NULL))
+        fiber = worker_steal(worker);
+    if (unlikely(fiber != NULL && worker->relieves)) {
+        worker->relieves = false;
+        pool_ensure_watch(worker->pool);
+    }
+    return fiber;
+}
 
 static coir_fiber *worker_find(struct worker *worker)
 {
     for (;;) {
         if (unlikely(load_acquire(&worker->pool->stopped)))
             return NULL;
-        coir_fiber *fiber = worker_take_own(worker);
+        coir_fiber *fiber = worker_look(worker);
         if (likely(fiber != NULL))
-            return fiber;
-        fiber = worker_steal(worker);
-        if (fiber != NULL)
             return fiber;
         if (!pool_judge_rings(worker->pool, false))
             worker_rest(worker);

@@ -36,6 +36,7 @@ struct worker {
     struct worker    *parked_next, *parked_prev;        /* L: in pool->parked */
     bool              parked;                           /* L */
     bool              watching;                         /* L: stands watch */
+    bool              relieves;                         /* L, while it is busy O: if it finds work another must watch: see pool.c */
     int64_t          *seen_top;                         /* O: of each worker's deque, at the last nap of a watch */
     struct parking    parking;                          /* [PARK] */
 
