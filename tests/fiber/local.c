@@ -99,8 +99,8 @@ TEST(fiber_local, handlers_see_the_context_of_where_they_were_written)
 TEST(fiber_local, nested_contexts_are_each_their_own)
 {
     int64_t one = 1;
-    coir_io *io = coir_zip(COIR_IOS(seen(), coir_contra_map(coir_zip(COIR_IOS(seen(), coir_contra_map(seen(), plus, &one), seen())), plus, &one),
-                                    seen()));
+    coir_io *inner = coir_zip(COIR_IOS(seen(), coir_contra_map(seen(), plus, &one), seen()));
+    coir_io *io = coir_zip(COIR_IOS(seen(), coir_contra_map(inner, plus, &one), seen()));
     coir_result result = run_in(2, io, 40);
     CHECK_STR(describe(&result), "OK [40 [41 42 41] 40]");
     coir_result_drop(&result);
@@ -171,7 +171,10 @@ TEST(fiber_local, key_has_its_initial_value_until_another_is_put_around_an_io)
 }
 
 static coir_io *note_value(void *env, coir_value *v) { note("%s%d", (const char *)env, (int)v->i64); return coir_unit(); }
-static coir_io *noting_key(coir_key *key, const char *text) { return coir_flat_map(coir_key_get(key), note_value, (void *)(uintptr_t)text); }
+static coir_io *noting_key(coir_key *key, const char *text)
+{
+    return coir_flat_map(coir_key_get(key), note_value, (void *)(uintptr_t)text);
+}
 
 TEST(fiber_local, key_is_as_before_on_every_way_out)
 {

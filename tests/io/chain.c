@@ -11,11 +11,12 @@ enum { TAGS = COIR_CANCELED + 1 };
 static int64_t add(void *env, int64_t to) { return *(const int64_t *)env + to; }
 
 static coir_value map(void *env, coir_value *v)                  { note("fn %d", (int)v->i64); return coir_int(add(env, v->i64)); }
-static coir_io *flat_map(void *env, coir_value *v)               { note("fn %d", (int)v->i64); return coir_pure(coir_int(add(env, v->i64))); }
+static coir_io *sum(void *env, int64_t to)                       { return coir_pure(coir_int(add(env, to))); }
+static coir_io *flat_map(void *env, coir_value *v)               { note("fn %d", (int)v->i64); return sum(env, v->i64); }
 static void look(void *env, const coir_value *v)                 { note("fn %d", (int)add(env, v->i64)); }
 static bool stop(void *env, const coir_value *v)                 { note("fn %d", (int)add(env, v->i64)); return false; }
-static coir_io *redeem(void *env, coir_result *r)                { note("fn %s", describe(r)); return coir_pure(coir_int(add(env, r->value.i64))); }
-static coir_io *final(void *env, const coir_result *r)           { note("fn %s", describe(r)); return coir_pure(coir_int(add(env, 1))); }
+static coir_io *redeem(void *env, coir_result *r)                { note("fn %s", describe(r)); return sum(env, r->value.i64); }
+static coir_io *final(void *env, const coir_result *r)           { note("fn %s", describe(r)); return sum(env, 1); }
 static coir_value context(void *env, const coir_value *c)        { note("fn %d", (int)c->i64); return coir_int(add(env, c->i64)); }
 
 static int64_t forty = 40;
@@ -179,7 +180,7 @@ TEST(io_chain, things_in_results_are_dropped_exactly_once_whatever_comes_after_t
 /* ----------------------------------------------------------------------------------------------------- what was lent */
 
 static coir_io *leave(void *env, coir_value *v)         { (void)env; note("fn %d", thing_number(v)); return noting("inner"); }
-static coir_io *take_it(void *env, coir_value *v)       { (void)env; coir_value mine = coir_take(v); note("fn"); coir_drop(mine); return noting("inner"); }
+static coir_io *take_it(void *env, coir_value *v)       { (void)env; note("fn"); coir_drop(coir_take(v)); return noting("inner"); }
 static coir_io *give_back(void *env, coir_value *v)     { (void)env; return coir_pure(coir_take(v)); }
 static coir_io *leave_result(void *env, coir_result *r) { (void)env; note("fn %d", thing_number(&r->value)); return noting("inner"); }
 static coir_io *keep_result(void *env, coir_result *r)  { (void)env; return coir_pure(coir_box(coir_result_take(r))); }
@@ -324,9 +325,10 @@ TEST(io_chain, callback_that_gives_NULL_is_a_panic_that_names_function_and_fiber
     notes();
 }
 
-static coir_value panic_map(void *env, coir_value *v)                  { (void)env; (void)v; return coir_panic_value("no luck"); }
-static coir_io *panic_pure(void *env, coir_value *v)                   { (void)env; (void)v; return coir_pure(coir_panic_value("no luck")); }
-static coir_value panic_context(void *env, const coir_value *c)        { (void)env; (void)c; return coir_panic_value("no luck"); }
+static coir_value broken(void)                                         { return coir_panic_value("no luck"); }
+static coir_value panic_map(void *env, coir_value *v)                  { (void)env; (void)v; return broken(); }
+static coir_io *panic_pure(void *env, coir_value *v)                   { (void)env; (void)v; return coir_pure(broken()); }
+static coir_value panic_context(void *env, const coir_value *c)        { (void)env; (void)c; return broken(); }
 
 TEST(io_chain, panic_value_that_a_callback_gives_is_a_panic_and_unwinds)
 {

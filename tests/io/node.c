@@ -438,7 +438,8 @@ static void run_towers(void *env)
             coir_io *io = tower(which);
             CHECK(io != NULL);
             for (int rest = shared; rest >= 0; rest--) {
-                coir_result result = coir_run(rest > 0 ? coir_io_ref(io) : io, COIR_OPTIONS(.workers = *workers, .stack_size = SMALL_STACK));
+                coir_io *mine = rest > 0 ? coir_io_ref(io) : io;
+                coir_result result = coir_run(mine, COIR_OPTIONS(.workers = *workers, .stack_size = SMALL_STACK));
                 CHECK_TAG(result, COIR_OK);
                 coir_result_drop(&result);
             }

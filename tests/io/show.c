@@ -59,7 +59,10 @@ TEST(io_show, print_shows_values_as_their_types_do)
     CHECK_STR(text_and_drop(coir_pure(thing(3))), "pure thing 3\n");
     CHECK_STR(text_and_drop(coir_as(coir_call(sole_thing(4), flat_map, NULL), sole_thing(5))), "as thing 5\n  call thing 4\n");
     CHECK_STR(text_and_drop(coir_pure(coir_stringf("a\nb"))), "pure \"a\\nb\"\n");
-    CHECK_STR(text_and_drop(coir_catch_code(coir_unit(), -7, coir_traverse(9, index_unit, NULL))), "catch_code -7\n  pure 0\n  traverse 9\n");
+    CHECK_STR(text_and_drop(coir_catch_code(coir_unit(), -7, coir_traverse(9, index_unit, NULL))),
+              "catch_code -7\n"
+              "  pure 0\n"
+              "  traverse 9\n");
     notes();
 }
 
@@ -126,7 +129,8 @@ TEST(io_show, a_graph_of_few_nodes_and_very_many_paths_is_shown_in_few_lines)
 TEST(io_show, value_that_a_run_may_take_meanwhile_is_shown_by_its_type)
 {
     coir_value list = coir_list(1, (coir_value[]){ sole_thing(2) });
-    coir_io *shared = coir_sequence(COIR_IOS(coir_pure(sole_thing(1)), coir_pure(list), coir_pure(thing(3)), coir_pure(coir_list(0, NULL))));
+    coir_io *shared = coir_sequence(COIR_IOS(coir_pure(sole_thing(1)), coir_pure(list), coir_pure(thing(3)),
+                                             coir_pure(coir_list(0, NULL))));
     coir_io *io = coir_then(coir_io_ref(shared), shared);
     CHECK_STR(text_of(coir_io_print, io, 0),
               "then\n  sequence  #1\n    pure sole\n    pure list\n    pure thing 3\n    pure []\n  #1\n");
@@ -186,8 +190,8 @@ TEST(io_show, every_instruction_has_a_name)
     coir_io *io = every_instruction();
     const char *text = text_of(coir_io_print, io, 0);
     static const char *const names[] = {
-        "ask", "self", "yield", "never", "key_get", "with_key 1", "local 1", "fork", "parallel", "attempt", "or_panic", "or_else", "finally",
-        "always", "on_cancel", "then_keep", "flatten", "forever", "iterate 1", "again 1", "each []", "sleep", "now",
+        "ask", "self", "yield", "never", "key_get", "with_key 1", "local 1", "fork", "parallel", "attempt", "or_panic", "or_else",
+        "finally", "always", "on_cancel", "then_keep", "flatten", "forever", "iterate 1", "again 1", "each []", "sleep", "now",
         "with_lock", "lock_try"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

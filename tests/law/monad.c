@@ -113,7 +113,11 @@ static coir_io *finalizer(void *env, const coir_result *r)
     return part(plan, (uint64_t)number_in(&r->value) + r->tag);
 }
 
-static void look(void *env, const coir_value *v) { note("look %d %u", (int)number_in(v), (unsigned)(((const struct plan *)env)->seed % 10)); }
+static void look(void *env, const coir_value *v)
+{
+    const struct plan *plan = env;
+    note("look %d %u", (int)number_in(v), (unsigned)(plan->seed % 10));
+}
 static bool is_small(void *env, const coir_value *v) { (void)env; (void)v; return false; }
 static coir_io *suspended(void *env) { return part(env, 0); }
 static coir_io *indexed(void *env, size_t i) { return part(env, i); }
@@ -307,7 +311,8 @@ static uint64_t seed_in(void *env)      { return ((const struct plan *)env)->see
 /* ------------------------------------------------------------------------------------------------------------ monad */
 
 static coir_io *pure_it(void *env, coir_value *v)                { (void)env; return coir_pure(coir_take(v)); }
-static coir_io *k_then_h(void *env, coir_value *v)               { uint64_t s = seed_in(env); struct plan p = k(s); return bind(arrow(&p, v), arrow, h(s)); }
+static coir_io *k_of(void *env, coir_value *v)                   { struct plan p = k(seed_in(env)); return arrow(&p, v); }
+static coir_io *k_then_h(void *env, coir_value *v)               { return bind(k_of(env, v), arrow, h(seed_in(env))); }
 static coir_io *always_n(void *env, coir_value *v)               { (void)v; return n(seed_in(env)); }
 static coir_io *n_as_it(void *env, coir_value *v)                { return coir_as(n(seed_in(env)), coir_take(v)); }
 static coir_io *pure_of_function(void *env, coir_value *v)       { return coir_pure(function(env, v)); }
@@ -408,12 +413,12 @@ TEST(law_monad, the_other_steps_are_made_of_bind) { CHECK_LAWS(chain_laws); }
 
 static coir_io *fail_again(void *env, coir_value *e)             { (void)env; return coir_fail(coir_take(e)); }
 static coir_io *panic_again(void *env, coir_value *e)            { (void)env; return coir_from_result(coir_panic(coir_take(e))); }
-static coir_io *k_handled_by_h(void *env, coir_value *e)         { uint64_t s = seed_in(env); struct plan p = k(s); return handled(arrow(&p, e), arrow, h(s)); }
-static coir_io *k_recovered_by_h(void *env, coir_value *e)       { uint64_t s = seed_in(env); struct plan p = k(s); return recovered(arrow(&p, e), arrow, h(s)); }
+static coir_io *k_handled_by_h(void *env, coir_value *e)         { return handled(k_of(env, e), arrow, h(seed_in(env))); }
+static coir_io *k_recovered_by_h(void *env, coir_value *e)       { return recovered(k_of(env, e), arrow, h(seed_in(env))); }
 static coir_io *fail_of_function(void *env, coir_value *e)       { return coir_fail(function(env, e)); }
 static coir_io *panic_of_function(void *env, coir_value *e)      { return coir_from_result(coir_panic(function(env, e))); }
 static coir_io *as_it_was(void *env, coir_result *r)             { (void)env; return coir_from_result(coir_result_take(r)); }
-static coir_io *unboxed(void *env, coir_value *v)                { (void)env; return coir_from_result(coir_result_take(coir_result_in(v))); }
+static coir_io *unboxed(void *env, coir_value *v)                { return as_it_was(env, coir_result_in(v)); }
 static coir_io *redeemer_of_box(void *env, coir_value *v)        { return redeemer(env, coir_result_in(v)); }
 
 static coir_io *fail_handled(uint64_t s)       { return handled(fail_it(s), arrow, k(s)); }
@@ -485,11 +490,15 @@ static coir_io *n_or_finally_n(void *env, coir_result *r)
 
 static coir_io *finally_unit(uint64_t s)       { return coir_finally(m(s), coir_unit()); }
 static coir_io *m_finally_n(uint64_t s)        { return coir_finally(m(s), n(s)); }
-static coir_io *m_finally_fn_n(uint64_t s)     { struct plan p = whole(s); return coir_finally_fn_copy(m(s), final_n, &p, sizeof p); }
+static coir_io *m_finally_by(uint64_t s, coir_final_fn *fn)
+{
+    return coir_finally_fn_copy(m(s), fn, COIR_ENV(struct plan, .seed = s));
+}
+static coir_io *m_finally_fn_n(uint64_t s)     { return m_finally_by(s, final_n); }
 static coir_io *m_on_failure_n(uint64_t s)     { struct plan p = whole(s); return coir_on_failure_copy(m(s), final_n, &p, sizeof p); }
-static coir_io *m_finally_if_failed(uint64_t s) { struct plan p = whole(s); return coir_finally_fn_copy(m(s), final_if_failed, &p, sizeof p); }
+static coir_io *m_finally_if_failed(uint64_t s) { return m_finally_by(s, final_if_failed); }
 static coir_io *m_on_cancel_n(uint64_t s)      { return coir_on_cancel(m(s), n(s)); }
-static coir_io *m_finally_if_canceled(uint64_t s) { struct plan p = whole(s); return coir_finally_fn_copy(m(s), final_if_canceled, &p, sizeof p); }
+static coir_io *m_finally_if_canceled(uint64_t s) { return m_finally_by(s, final_if_canceled); }
 static coir_io *m_always_n(uint64_t s)         { return coir_always(m(s), n(s)); }
 static coir_io *m_redeemed_by_n(uint64_t s)    { struct plan p = whole(s); return coir_redeem_copy(m(s), n_or_finally_n, &p, sizeof p); }
 
@@ -534,7 +543,11 @@ static coir_io *repeat_0(uint64_t s)           { return coir_repeat(m(s), 0); }
 static coir_io *unit(uint64_t s)               { (void)s; return coir_unit(); }
 static coir_io *while_false(uint64_t s)        { return coir_while(m(s), is_small, NULL); }
 static coir_io *traverse_3(uint64_t s)         { struct plan p = k(s); return coir_traverse_copy(3, indexed, &p, sizeof p); }
-static coir_io *zip_3(uint64_t s)              { struct plan p = k(s); return coir_zip(COIR_IOS(indexed(&p, 0), indexed(&p, 1), indexed(&p, 2))); }
+static coir_io *zip_3(uint64_t s)
+{
+    struct plan p = k(s);
+    return coir_zip(COIR_IOS(indexed(&p, 0), indexed(&p, 1), indexed(&p, 2)));
+}
 static coir_io *each_of_2(uint64_t s)
 {
     coir_value items[2] = { some_value(s), some_value(mix(s, 1)) };
@@ -704,8 +717,8 @@ TEST(law_monad, a_program_that_waits_for_ever_leaves_nothing_whatever_the_verdic
 
 /* --------------------------------------------------------------------------------------------------------- no memory */
 
-/* Where each cell is an allocation (COIR_PLAIN_MEMORY) each can fail; elsewhere only what is large. A program that runs out of memory may end
- * in any way that it can itself bring about; what it may not do is crash, hang, or leave anything. */
+/* Where each cell is an allocation (COIR_PLAIN_MEMORY) each can fail; elsewhere only what is large. A program that runs out of
+ * memory may end in any way that it can itself bring about; what it may not do is crash, hang, or leave anything. */
 static void without_memory(atomic_llong *when)
 {
     watch_memory();
