@@ -113,7 +113,7 @@ static void complete(void *env, void *op, coir_callback k)
 static const coir_async_type completing_type = { .op_size = 40, .start = complete };
 
 /* What each part gives when there is memory. Those that give a thing show a leak or a second drop. */
-enum { PARTS = 24 };
+enum { PARTS = 25 };
 static coir_io *part(int which)
 {
     static int two;
@@ -159,6 +159,7 @@ static coir_io *part(int which)
     case 21: return coir_while(coir_pure(thing(3)), is_no_thing, NULL);
     case 22: return coir_always(coir_or_else(coir_failf(1, "x"), coir_unit()), coir_on_failure(coir_pure(thing(1)), look_on, NULL));
     case 23: return coir_recover(coir_panicf("a panic"), instead_of, NULL);
+    case 24: return coir_recover(coir_never(), instead_of, NULL);
     }
     return NULL;
 }
@@ -167,7 +168,7 @@ static const char *const with_memory[PARTS] = {
     "OK [thing 1 x <ERROR code 5>]", "OK 6", "OK [0 1 2 3 4]", "OK [thing 1 thing 2 3]", "OK instead", "OK <ERROR thing 2>", "ERROR code 6",
     "OK thing 3", "OK [<OK thing 1> <OK 0> <ERROR thing 2> <OK thing 3>]", "OK thing 4", "OK 10", "OK 11", "OK thing 4", "OK thing 5",
     "OK 14", "OK 0", "OK [thing 1 thing 2 pushed]", "OK [thing 1 0]", "OK thing 8", "OK thing 9",
-    "ERROR code 2 also(ERROR code 2)", "OK thing 3", "OK thing 1", "OK instead",
+    "ERROR code 2 also(ERROR code 2)", "OK thing 3", "OK thing 1", "OK instead", "OK instead"
 };
 
 TEST_ALONE(runtime_memory, releases_say_what_was_allocated_and_nothing_is_counted_on_to_be_zero)
