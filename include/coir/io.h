@@ -41,7 +41,9 @@ extern "C" {
 
 typedef struct coir_io coir_io;
 
-COIR_API coir_io *coir_io_ref(coir_io *io);             /* one more reference; borrows io; gives it back */
+/* coir_io_ref: one more reference; borrows io; gives it back. In a statement of its own where io is given away beside it: C does not say which
+ * argument is made first. */
+COIR_API coir_io *coir_io_ref(coir_io *io);
 COIR_API void     coir_io_drop(coir_io *io);            /* one less; NULL is harmless; constant C stack however deep the io */
 
 /* An io as a value, for coir_flatten() or to be sent elsewhere. */
@@ -190,7 +192,7 @@ COIR_API COIR_MUST_USE coir_io *coir_rec_copy(coir_rec_fn *fn, const void *bytes
  * Dependencies without a global and without an env in every callback. The run's context is lent by coir_options and goes to all
  * fibers; coir_local() puts another in its place for one io, and for the fibers forked in it.
  */
-COIR_API COIR_MUST_USE coir_io *coir_ask(void);                     /* the context, lent: valid while the fiber runs in it */
+COIR_API COIR_MUST_USE coir_io *coir_ask(void);                     /* the context's bits or pointer, lent, without its type */
 COIR_API const coir_value *coir_context(void);                      /* in a callback: lent while it runs; elsewhere NULL */
 COIR_API COIR_MUST_USE coir_io *coir_local(coir_io *io, coir_value context);            /* shared, should the io run twice */
 /* coir_contra_map: the context of io is what fn makes of the one outside. fn is lent that one to look at. */
