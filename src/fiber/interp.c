@@ -118,11 +118,24 @@ static coir_result gather_done(struct gather *gather)
     return ok_of(list);
 }
 
-static inline void context_set(coir_fiber *fiber, coir_io *frame, struct coir__context *context)
+/* Puts value in place of the context (key NULL) or of the key's value; the frame, still to be pushed, will restore what stood. Takes value. False:
+ * it stands for a panic, or there is no memory, and *result says so. */
+static bool context_enter(coir_fiber *fiber, coir_io *frame, coir_key *key, coir_value value, coir_result *result)
 {
+    if (unlikely(coir__is_panic_value(&value))) {
+        *result = coir__panic_of(value);
+        return false;
+    }
+    struct coir__context *context = key == NULL ? coir__context_with_value(fiber->context, value)
+                                                : coir__context_with_key(fiber->context, key, value);
+    if (unlikely(context == NULL)) {
+        *result = coir__no_memory();
+        return false;
+    }
     frame->op = OP_RESTORE;
     frame->context = fiber->context;                    /* the reference goes with it */
     fiber->context = context;
+    return true;
 }
 
 static void context_restore(coir_fiber *fiber, coir_io *frame)
@@ -639,17 +652,8 @@ dispatch:
     DOWN(LOCAL): {
         PUSH(NODE_SIZE_OF(state));
         coir_io *child = io->child;
-        coir_value value = value_of(io, borrowed, &io->state);
-        if (unlikely(coir__is_panic_value(&value))) {
-            result = coir__panic_of(value);
+        if (unlikely(!context_enter(fiber, frame, NULL, value_of(io, borrowed, &io->state), &result)))
             goto refuse_child;
-        }
-        struct coir__context *context = coir__context_with_value(fiber->context, value);
-        if (unlikely(context == NULL)) {
-            result = coir__no_memory();
-            goto refuse_child;
-        }
-        context_set(fiber, frame, context);
         PUSHED();
         io = child;
         GO_DOWN();
@@ -657,17 +661,8 @@ dispatch:
     DOWN(CONTRA_MAP): {
         PUSH(NODE_SMALL);
         coir_io *child = io->child;
-        coir_value value = frame->contra_map(frame->env, coir__context_value(fiber));
-        if (unlikely(coir__is_panic_value(&value))) {
-            result = coir__panic_of(value);
+        if (unlikely(!context_enter(fiber, frame, NULL, frame->contra_map(frame->env, coir__context_value(fiber)), &result)))
             goto refuse_child;
-        }
-        struct coir__context *context = coir__context_with_value(fiber->context, value);
-        if (unlikely(context == NULL)) {
-            result = coir__no_memory();
-            goto refuse_child;
-        }
-        context_set(fiber, frame, context);
         PUSHED();
         io = child;
         GO_DOWN();
@@ -683,21 +678,11 @@ dispatch:
         PUSH(NODE_SIZE_OF(state));
         coir_io *child = io->child;
         coir_key *key = frame->key;
-        coir_value value = value_of(io, borrowed, &io->state);
-        if (unlikely(coir__is_panic_value(&value))) {
-            result = coir__panic_of(value);
-            if (!borrowed)
-                coir_key_drop(key);
-            goto refuse_child;
-        }
-        struct coir__context *context = coir__context_with_key(fiber->context, key, value);
+        bool entered = context_enter(fiber, frame, key, value_of(io, borrowed, &io->state), &result);
         if (!borrowed)
             coir_key_drop(key);
-        if (unlikely(context == NULL)) {
-            result = coir__no_memory();
+        if (unlikely(!entered))
             goto refuse_child;
-        }
-        context_set(fiber, frame, context);
         PUSHED();
         io = child;
         GO_DOWN();
