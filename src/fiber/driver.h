@@ -76,10 +76,13 @@ bool coir__run_init(struct coir__run *run, const struct driver *driver, const co
 void coir__run_done(struct coir__run *run);
 /* coir__run_each: calls visit for each fiber that may be alive, until it gives false. They may move meanwhile. */
 void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *fiber), void *env);
+/* coir__run_strip, then coir__run_discard: all fibers of a run that was stopped, see coir__fiber_strip(). */
+void coir__run_strip(struct coir__run *run);
+void coir__run_discard(struct coir__run *run);
 
-enum stop { STOP_ENDED, STOP_PARKED, STOP_SPENT };
+enum stop { STOP_ENDED, STOP_PARKED, STOP_SPENT, STOP_YIELDED };
 
-/* coir__interp: runs the fiber until it ends, parks, or has used its budget of steps (or yields). After PARKED it is not to be touched. */
+/* coir__interp: runs the fiber until it ends, parks, yields, or has used its budget of steps. After PARKED it is not to be touched. */
 enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber);
 
 #endif

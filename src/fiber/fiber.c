@@ -642,6 +642,23 @@ void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *
     }
 }
 
+static bool strip(void *env, coir_fiber *fiber)
+{
+    (void)env;
+    coir__fiber_strip(fiber);
+    return true;
+}
+
+static bool discard(void *env, coir_fiber *fiber)
+{
+    (void)env;
+    coir__fiber_discard(fiber);
+    return true;
+}
+
+void coir__run_strip(struct coir__run *run)   { coir__run_each(run, strip, NULL); }
+void coir__run_discard(struct coir__run *run) { coir__run_each(run, discard, NULL); }
+
 /* --------------------------------------------------------------------------------------------------- for whoever looks */
 
 static void fiber_value_drop(void *object) { coir_fiber_drop(object); }

@@ -707,7 +707,7 @@ dispatch:
         coir__set_ok(&result, coir_none());
         io = NULL;
         SAVE();
-        return STOP_SPENT;
+        return STOP_YIELDED;
     DOWN(SELF):
         FREE_OWNED();
         result = coir_ok(coir_own(coir_fiber_ref(fiber), &coir_fiber_type));

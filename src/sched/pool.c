@@ -627,6 +627,7 @@ static void worker_loop(struct worker *worker)
             coir__fiber_end(seat, fiber);
             break;
         case STOP_SPENT:
+        case STOP_YIELDED:
             seat->fiber = NULL;
             store_relaxed(&fiber->phase, PHASE_RUNNABLE);
             worker->spent = fiber;
@@ -759,20 +760,6 @@ static void workers_start(struct pool *pool)
     pthread_attr_destroy(&attributes);
 }
 
-static bool strip(void *env, coir_fiber *fiber)
-{
-    (void)env;
-    coir__fiber_strip(fiber);
-    return true;
-}
-
-static bool discard(void *env, coir_fiber *fiber)
-{
-    (void)env;
-    coir__fiber_discard(fiber);
-    return true;
-}
-
 static void pool_await_pins(struct pool *pool)
 {
     while (load_acquire(&pool->pins) > 0)                                       /* [PIN] */
@@ -783,9 +770,9 @@ static void pool_await_pins(struct pool *pool)
 static void pool_discard_fibers(struct pool *pool)
 {
     coir__epoch_stop(&pool->epoch);
-    coir__run_each(&pool->run, strip, NULL);
+    coir__run_strip(&pool->run);
     pool_await_pins(pool);
-    coir__run_each(&pool->run, discard, NULL);
+    coir__run_discard(&pool->run);
 }
 
 coir_result coir__pool_run(struct pool *pool, coir_io *io)
