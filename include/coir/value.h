@@ -176,6 +176,8 @@ typedef enum coir_tag {
     COIR_CANCELED                                       /* somebody asked this fiber to stop */
 } coir_tag;
 
+COIR_API const char *coir_tag_name(coir_tag tag);       /* "ok", "error", "panic", "canceled"; "?" for none of them. Static */
+
 typedef struct coir_failure coir_failure;               /* a further failure, met while unwinding from the first */
 
 typedef struct coir_result {

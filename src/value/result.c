@@ -211,10 +211,15 @@ void coir_result_drop(coir_result *result)
     coir__failures_drop(dead.also);
 }
 
-static void print_outcome(coir_tag tag, const coir_value *value, FILE *out)
+const char *coir_tag_name(coir_tag tag)
 {
     static const char *const names[] = { "ok", "error", "panic", "canceled" };
-    fputs((unsigned)tag > COIR_CANCELED ? "?" : names[tag], out);
+    return (unsigned)tag > COIR_CANCELED ? "?" : names[tag];
+}
+
+static void print_outcome(coir_tag tag, const coir_value *value, FILE *out)
+{
+    fputs(coir_tag_name(tag), out);
     if (tag == COIR_CANCELED && coir_is_none(value))
         return;
     putc('(', out);

@@ -258,6 +258,15 @@ TEST(result, with_a_panic_value_is_a_panic_wherever_it_is_met)
     }
 }
 
+TEST(result, tags_have_names)
+{
+    CHECK_STR(coir_tag_name(COIR_OK), "ok");
+    CHECK_STR(coir_tag_name(COIR_ERROR), "error");
+    CHECK_STR(coir_tag_name(COIR_PANIC), "panic");
+    CHECK_STR(coir_tag_name(COIR_CANCELED), "canceled");
+    CHECK_STR(coir_tag_name((coir_tag)99), "?");
+}
+
 TEST(result, whose_tag_is_none_is_a_panic)
 {
     coir_result result = made("e2 e4");
