@@ -14,6 +14,7 @@
 #include <coir/fiber.h>
 #include <coir/io.h>
 #include <coir/runtime.h>
+#include <coir/sim.h>
 #include <coir/sync.h>
 #include <coir/value.h>
 

@@ -121,7 +121,7 @@ static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result
     return PRIM_DONE;
 }
 
-/* Of a fiber that will not go on, in a run that was stopped: whoever calls now is too late. */
+/* Of a fiber that will not go on, in a run that was stopped, or that a verdict ended: whoever calls now is too late. */
 static void async_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct async *async = async_of(frame);
@@ -130,6 +130,7 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)
     bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
     while (!won && wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_PARKED)
         cpu_pause();                                    /* somebody is just calling: until he has claimed the fiber */
+    counter_add(&coir__me.seat->callbacks_done, 1);
     slot_give(async->slot);
 }
 
