@@ -159,10 +159,9 @@ static coir_result merged(coir_result first, coir_result finalizer)
     return coir_result_and(first, finalizer);
 }
 
-/* A frame that will not be given a result: what it owns. */
-static void frame_drop(coir_fiber *fiber, coir_io *frame)
+/* What running put into a frame: it owns that whether or not it is borrowed. */
+static void frame_empty(coir_fiber *fiber, coir_io *frame)
 {
-    bool borrowed = frame->flags & NODE_BORROWED;
     switch (frame->op) {
     case OP_PIN:
         coir_io_drop(frame->pinned);
@@ -178,16 +177,9 @@ static void frame_drop(coir_fiber *fiber, coir_io *frame)
     case OP_RESTORE:
         context_restore(fiber, frame);
         break;
-    case OP_REPEAT:
-    case OP_FOREVER:
-        if (!borrowed)
-            coir_io_drop(frame->body);
-        break;
     case OP_WHILE:
     case OP_FOR_EACH:
         coir_drop(frame->loop.kept);
-        if (!borrowed)
-            coir_io_drop(frame->loop.body);
         break;
     case OP_ITERATE:
         coir_drop(frame->state);
@@ -210,27 +202,43 @@ static void frame_drop(coir_fiber *fiber, coir_io *frame)
         break;
     case OP_PRIM:
         frame->prim->disarm(fiber, frame);
+        if (!(frame->flags & NODE_BORROWED))
+            coir__prim_drop(frame);
         break;
     case OP_HOLD:
-        if (!(frame->flags & NODE_SAVED)) {
+        if (!(frame->flags & NODE_SAVED))
             frame->prim->disarm(fiber, frame);
-            if (!borrowed)
-                coir_io_drop(frame->hold.body);
-        }
         break;
     }
+}
+
+/* The child that a frame has kept: others have run theirs. */
+static coir_io *frame_body(const coir_io *frame)
+{
     switch (frame->op) {
-    case OP_ITERATE: case OP_ROUTINE: case OP_TRAVERSE: case OP_EACH: case OP_PIN: case OP_KEEP: case OP_GIVE: case OP_KEEP_ALL:
-    case OP_MERGE: case OP_RESTORE: case OP_REPEAT: case OP_FOREVER: case OP_WHILE: case OP_FOR_EACH:
-        coir__node_free(frame);
-        return;
+    case OP_REPEAT:
+    case OP_FOREVER:
+        return frame->body;
+    case OP_WHILE:
+    case OP_FOR_EACH:
+        return frame->loop.body;
+    case OP_HOLD:
+        return frame->flags & NODE_SAVED ? NULL : frame->hold.body;
+    default:
+        return NULL;
     }
-    if (borrowed) {
+}
+
+/* A frame that will not be given a result. If children may be left in it, it is dropped as the node that it was. */
+static void frame_drop(coir_fiber *fiber, coir_io *frame)
+{
+    frame_empty(fiber, frame);
+    if (frame->flags & NODE_BORROWED || coir__ops[frame->op].children == CHILDREN_NONE) {
         coir__node_free(frame);
-        return;
+    } else {
+        frame->child = frame_body(frame);
+        coir_io_drop(frame);
     }
-    frame->child = NULL;                                /* a node again, whose child has gone its way */
-    coir_io_drop(frame);
 }
 
 void coir__frames_drop(coir_fiber *fiber)
