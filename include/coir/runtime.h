@@ -23,7 +23,9 @@ extern "C" {
 /* What the verdict on a run that can never go on again is to be. */
 typedef enum coir_on_deadlock {
     COIR_DEADLOCK_PANIC,                                /* the fibers concerned panic, unwind, and the run goes on */
-    COIR_DEADLOCK_STOP                                  /* the whole run ends as that panic; its fibers are let go without unwinding */
+    COIR_DEADLOCK_STOP                                  /* the whole run ends as that panic; its fibers are let go without unwinding: no
+                                                         * finalizer runs. Locks, and what coir_with_permits() took, are free again;
+                                                         * what a bare coir_acquire() took is not */
 } coir_on_deadlock;
 
 /* Zeroed: the defaults. */

@@ -428,8 +428,7 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     coir_fiber_drop(fiber);
 }
 
-/* Its result stays: somebody may be giving it one at this moment. */
-void coir__fiber_strip(coir_fiber *fiber)
+void coir__fiber_discard(coir_fiber *fiber)
 {
     if (fiber->io != NULL && !(fiber->flags & FIBER_BORROWED))
         coir_io_drop(fiber->io);
@@ -438,11 +437,7 @@ void coir__fiber_strip(coir_fiber *fiber)
     if (fiber->context != NULL)
         coir__context_drop(fiber->context);
     fiber->context = NULL;
-}
-
-void coir__fiber_discard(coir_fiber *fiber)
-{
-    coir_result_drop(&fiber->result);                   /* what somebody gave it while it was stripped */
+    coir_result_drop(&fiber->result);                   /* what somebody gave it before it was out of all queues */
     fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
     held_let_go(fiber);
     fiber->flags |= FIBER_TYPED | FIBER_SHARABLE;

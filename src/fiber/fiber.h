@@ -96,9 +96,10 @@ static inline struct coir__run *run_of(const coir_fiber *fiber) { return load_re
 coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed, coir_fiber *parent);
 /* coir__fiber_end: after interp() said that it ended: its result is there. Wakes those who wait. The fiber may be gone afterwards. */
 void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber);
-/* coir__fiber_discard: one that will never run again, after coir__fiber_strip(), which drops all that it was about to do without unwinding. Of
- * several all are stripped first: then nobody waits for what one of them holds. */
-void coir__fiber_strip(coir_fiber *fiber);
+/* coir__fiber_discard: one that will never run again, after coir__fiber_strip(), which takes it out of what it waits for. Drops all that it was
+ * about to do without unwinding, and gives back what it holds: its locks, and what its brackets (HOLD) acquired. Of several all are stripped
+ * first: then nobody waits for what one of them gives back. */
+void coir__fiber_strip(coir_fiber *fiber);              /* interp.c */
 void coir__fiber_discard(coir_fiber *fiber);
 /* coir__frames_drop: the frames of a fiber, without unwinding (interp.c). */
 void coir__frames_drop(coir_fiber *fiber);

@@ -159,6 +159,16 @@ static coir_result merged(coir_result first, coir_result finalizer)
     return coir_result_and(first, finalizer);
 }
 
+/* What was acquired goes back; what its holder broke meanwhile nobody is left to be told. */
+static void hold_end(coir_fiber *fiber, coir_io *frame)
+{
+    coir_result end;
+    if (!(frame->flags & NODE_SAVED))
+        return;
+    frame->prim->give_back(fiber, frame, &end);
+    coir_result_drop(&end);
+}
+
 /* What running put into a frame: it owns that whether or not it is borrowed. */
 static void frame_empty(coir_fiber *fiber, coir_io *frame)
 {
@@ -201,13 +211,11 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
         coir_io_drop(frame->routine.become);
         break;
     case OP_PRIM:
-        frame->prim->disarm(fiber, frame);
         if (!(frame->flags & NODE_BORROWED))
             coir__prim_drop(frame);
         break;
     case OP_HOLD:
-        if (!(frame->flags & NODE_SAVED))
-            frame->prim->disarm(fiber, frame);
+        hold_end(fiber, frame);
         break;
     }
 }
@@ -238,6 +246,30 @@ static void frame_drop(coir_fiber *fiber, coir_io *frame)
     } else {
         frame->child = frame_body(frame);
         coir_io_drop(frame);
+    }
+}
+
+/* Whether a waker has ended its wait, and gave it what it waited for. */
+static bool was_served(coir_fiber *fiber)
+{
+    return wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN && fiber->claimed_by == CLAIMED_BY_WAKER &&
+           fiber->result.tag == COIR_OK;
+}
+
+/* A HOLD that was served, but has not gone on yet, holds already: it is brought to where going on would have brought it. The result stays:
+ * somebody may be giving the fiber one at this moment. */
+void coir__fiber_strip(coir_fiber *fiber)
+{
+    coir_io *frame = fiber->top;
+    if (!(fiber->flags & FIBER_WAITING))
+        return;
+    if (frame->op == OP_HOLD && was_served(fiber)) {
+        frame->flags |= NODE_SAVED;
+        fiber->io = frame->hold.body;
+        fiber->flags = frame->flags & NODE_BORROWED ? FIBER_BORROWED : 0;
+    } else {
+        frame->prim->disarm(fiber, frame);
+        fiber->flags &= (uint8_t)~FIBER_WAITING;
     }
 }
 

@@ -660,6 +660,71 @@ TEST(deadlock, option_stop_leaves_locks_free_for_a_later_run)
         coir_lock_drop(lock);
     }
 }
+TEST(deadlock, permits_that_a_stopped_run_held_are_there_for_the_next)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        coir_semaphore *five = coir_semaphore_new(5), *many = coir_semaphore_new(1000);
+        coir_lock *lock = coir_lock_new();
+        coir_io *holding = coir_with_permits(many, 3, coir_with_lock(lock, coir_with_permits(five, 2, coir_never())));
+        coir_io *shared = coir_with_permits(many, 1, coir_with_permits(five, 4, coir_never()));      /* four of those that are left: waits */
+        coir_io *twice = coir_then(coir_fork(coir_io_ref(shared)), shared);
+        coir_io *releasing = coir_with_permits(many, 1, coir_finally(coir_fail(coir_int(1)), coir_with_permits(many, 5, coir_never())));
+        coir_result result = stopped(workers, waited(COIR_IOS(holding, twice, releasing, coir_with_lock(lock, coir_unit()))));
+        CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
+        coir_result_drop(&result);
+        CHECK_INT(coir_semaphore_available(five), 5);
+        CHECK_INT(coir_semaphore_available(many), 1000);
+        CHECK_STR(outcome(workers, coir_with_permits(five, 5, coir_with_lock(lock, coir_pure(coir_int(1))))), "OK 1");
+        coir_semaphore_drop(five);
+        coir_semaphore_drop(many);
+        coir_lock_drop(lock);
+    }
+}
+
+/* A run that is driven by hand: a fiber that was woken stays where it is. */
+static void leave_ready(struct coir__run *run, coir_fiber *fiber) { (void)run; (void)fiber; }
+static const struct driver by_hand = { .ready = leave_ready };
+
+/* Who was granted permits and did not go on before the run was stopped, alone or under a share of what the others run. */
+static void stop_when_granted(coir_io *(*hold)(coir_semaphore *one))
+{
+    coir_semaphore *one = coir_semaphore_new(1);
+    struct coir__run run;
+    struct coir__seat seat = { .run = &run };
+    CHECK(coir__run_init(&run, &by_hand, COIR_OPTIONS(.budget = 100)));
+    coir__me.seat = &seat;
+    coir_io *io[3] = { coir_then(coir_acquire(one, 1), coir_then(coir_yield(), coir_release(one, 1))), hold(one), coir_acquire(one, 1) };
+    coir_fiber *fibers[3];
+    for (size_t i = 0; i < 3; i++) {
+        fibers[i] = coir__fiber_new(&seat, io[i], false, NULL);
+        CHECK_INT(coir__interp(&seat, fibers[i]), i == 0 ? STOP_YIELDED : STOP_PARKED);
+    }
+    CHECK_INT(coir__interp(&seat, fibers[0]), STOP_ENDED);
+    coir__fiber_end(&seat, fibers[0]);
+    CHECK_INT(coir_semaphore_available(one), 0);        /* it is the second fiber's */
+    for (size_t i = 1; i < 3; i++)
+        coir__fiber_strip(fibers[i]);
+    for (size_t i = 1; i < 3; i++)
+        coir__fiber_discard(fibers[i]);
+    CHECK_INT(coir_semaphore_available(one), 1);
+    for (size_t i = 0; i < 3; i++)
+        coir_fiber_drop(fibers[i]);
+    coir__run_done(&run);
+    coir__me.seat = NULL;
+    coir_semaphore_drop(one);
+    CHECK_INT(things_alive, 0);
+    notes();
+}
+
+static coir_io *owned_hold(coir_semaphore *one) { return coir_with_permits(one, 1, coir_pure(thing(1))); }
+static coir_io *shared_hold(coir_semaphore *one) { return coir_repeat(owned_hold(one), 2); }
+
+TEST(deadlock, permits_granted_to_who_had_not_gone_on_yet_are_given_back)
+{
+    stop_when_granted(owned_hold);
+    stop_when_granted(shared_hold);
+}
+
 TEST(deadlock, option_stop_ends_the_run_with_waiters_of_every_kind)
 {
     FOR_WORKERS(workers, 1, 2, 4) {
