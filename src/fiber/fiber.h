@@ -64,7 +64,7 @@ struct coir_fiber {
     uint8_t          flags;                             /* O */
     uint8_t          claimed_by;                        /* O: enum claimer */
     _Atomic uint8_t  seen;                              /* A: somebody has looked at the result, or it needs no looking */
-    _Atomic uint16_t finalizing;                        /* A, written by O: how many finalizers deep it is */
+    _Atomic uint32_t finalizing;                        /* A, written by O: how many finalizers deep it is: 2^32 are 256 GiB of frames */
 };
 
 /* Fibers of one run; aligned to its size, so a fiber finds it by its address. Slabs come in blocks, which grow up to a huge page, so that a

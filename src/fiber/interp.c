@@ -146,7 +146,7 @@ static void context_restore(coir_fiber *fiber, coir_io *frame)
 
 static inline void finalizing_add(coir_fiber *fiber, int n)
 {
-    store_relaxed(&fiber->finalizing, (uint16_t)(load_relaxed(&fiber->finalizing) + n));
+    store_relaxed(&fiber->finalizing, load_relaxed(&fiber->finalizing) + (uint32_t)n);
 }
 
 /* A failure that was met while another result stood: a finalizer's value is of no interest, its failure is. */

@@ -409,6 +409,19 @@ TEST(fiber, status_tells_where_in_its_life_a_fiber_is)
     coir_semaphore_drop(go);
 }
 
+TEST(fiber, finalizers_within_finalizers_are_finalizing_however_many)
+{
+    static const int depths[] = { 255, 256, 65535, 65536, 65537 };
+    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++) {
+        coir_io *io = coir_flat_map(coir_self(), note_status, "inmost");
+        CASE("%d deep", depths[i]);
+        for (int n = 0; n < depths[i]; n++)
+            io = coir_finally(coir_unit(), io);
+        CHECK_STR(outcome(1, coir_then(io, coir_flat_map(coir_self(), note_status, "after"))), "OK 0");
+        CHECK_STR(notes(), "inmost:FINALIZING after:RUNNING");
+    }
+}
+
 TEST(fiber, ids_are_unique_in_the_process_and_never_zero)
 {
     enum { FIBERS = 2000, THREADS = 3 };
