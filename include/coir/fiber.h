@@ -11,6 +11,8 @@
  *
  * A handle is a counted coir_fiber: the value of coir_fork(), of type coir_fiber_type, shared like any value and dropped when the
  * value is. Dropping it does not stop the fiber. It may be used by any thread and in any run, also when its own run has ended.
+ * An ended fiber lives, with its result, as long as a handle does. A fiber may end with its own handle; but ended fibers that hold
+ * each other's handles in their results, in a ring, or one its own inside a list or a box, are what counting cannot free.
  *
  * Unless a function says otherwise: a coir_io is taken, a handle or a list of handles is borrowed for the call, and an io that
  * mentions one keeps it; who waits blocks its fiber, never the thread. Any number of fibers may wait for one, before or after its

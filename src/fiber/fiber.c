@@ -47,6 +47,24 @@ static coir_fiber *slot_of(struct slab *slab, uint32_t index)
     return (coir_fiber *)(void *)((char *)slab + SLAB_FIBERS_AT + (size_t)index * FIBER_STRIDE);
 }
 
+/*
+ * An ended fiber whose result is its own handle does not count that reference: nobody else could give it up, and the fiber would stay for ever.
+ * Who asks for the result gets one that is counted. (Handles that fibers hold of each other, or of themselves inside a list, are rings of
+ * references, which counting cannot free.)
+ */
+static bool is_own_handle(const coir_fiber *fiber)
+{
+    return fiber->result.value.type == &coir_fiber_type && fiber->result.value.ptr == fiber;
+}
+
+/* What an ended fiber has as its result, when its slot becomes free. */
+static void result_done(coir_fiber *fiber)
+{
+    if (is_own_handle(fiber))
+        fiber->result.value = coir_none();
+    coir_result_drop(&fiber->result);
+}
+
 /* --------------------------------------------------------------------------------------------------------------- slots */
 
 static void block_drop(struct slab *first)
@@ -58,7 +76,7 @@ static void block_drop(struct slab *first)
 static void slab_free(struct slab *slab)
 {
     for (coir_fiber *stray = load_acquire(&slab->strays); stray != NULL; stray = stray->next)
-        coir_result_drop(&stray->result);               /* what came too late to be told */
+        result_done(stray);                             /* what came too late to be told */
     uint32_t count = load_relaxed(&slab->count);
     for (uint32_t i = 0; i < count; i++)
         slot_unpoison(slot_of(slab, i));
@@ -90,8 +108,11 @@ static void tell_unseen(struct coir__run *run, coir_fiber *fiber)
 {
     if (likely(!is_unseen(fiber)) || exchange_acq_rel(&fiber->seen, 1) != 0 || run->options.on_unseen_failure == NULL)
         return;
+    coir_result shown = fiber->result;
+    if (is_own_handle(fiber))
+        shown.value = coir_lend(fiber);                 /* of a dead one no further reference can be made */
     coir__me.in_hook++;
-    run->options.on_unseen_failure(run->options.env, fiber->id, &fiber->result);
+    run->options.on_unseen_failure(run->options.env, fiber->id, &shown);
     coir__me.in_hook--;
 }
 
@@ -111,7 +132,7 @@ static void strays_keep(struct coir__seat *seat, coir_fiber *strays)
     for (coir_fiber *next, *stray = strays; stray != NULL; stray = next) {
         next = stray->next;
         tell_unseen(seat->run, stray);
-        coir_result_drop(&stray->result);
+        result_done(stray);
         seat_put_free(seat, stray);
     }
 }
@@ -282,7 +303,7 @@ coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed,
 static void fiber_empty(struct buried *buried)
 {
     coir_fiber *fiber = container_of(buried, coir_fiber, buried);
-    coir_result_drop(&fiber->result);
+    result_done(fiber);
     slot_give(fiber);
 }
 
@@ -398,6 +419,14 @@ static bool result_can_share(const coir_result *result)
     return can;
 }
 
+/* Of a fiber that ends with more than plain bits. */
+static void result_settle(coir_fiber *fiber)
+{
+    fiber->flags |= FIBER_TYPED | (result_can_share(&fiber->result) ? FIBER_SHARABLE : 0);
+    if (unlikely(is_own_handle(fiber)))
+        fetch_sub_release(&fiber->refs, 1u);            /* not the last: the run has one until the fiber has ended */
+}
+
 void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
 {
     if (unlikely(fiber->held != NULL))
@@ -407,7 +436,7 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
         fiber->context = NULL;
     }
     if (fiber->result.value.type != NULL || fiber->result.also != NULL)
-        fiber->flags |= FIBER_TYPED | (result_can_share(&fiber->result) ? FIBER_SHARABLE : 0);
+        result_settle(fiber);
     counter_add(&seat->ended, 1);
     if (load_acquire(&fiber->refs) == 1) {              /* no handle: nobody can wait */
         store_relaxed(&fiber->refs, 0);
@@ -454,6 +483,8 @@ static coir_result result_take_once(coir_fiber *fiber)
     ck_spinlock_fas_lock(&fiber->lock);
     coir_result result = fiber->result;
     bool gone = result.value.type == &coir__gone_type;
+    if (is_own_handle(fiber))
+        coir_fiber_ref(fiber);
     if (!gone)
         fiber->result.value = coir_own((void *)(uintptr_t)result.value.type, &coir__gone_type);
     fiber->result.also = NULL;

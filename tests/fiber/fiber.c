@@ -525,11 +525,57 @@ TEST(fiber, self_gives_the_running_fibers_own_handle)
         coir_io *io = coir_flat_map(coir_self(), compare_ids, NULL);
         CHECK_STR(outcome_under(options, waited(COIR_IOS(coir_io_ref(io), coir_then(coir_yield(), coir_io_ref(io)), joined(io)))),
                   "OK [<OK 1> <OK 1> <OK 1>]");
-        coir_fiber *self = NULL;                        /* kept by the test; as its own result it would keep itself */
+        coir_fiber *self = NULL;
         CHECK_STR(outcome_under(options, coir_flat_map(coir_self(), keep_handle, &self)), "OK 0");
         CHECK_INT(coir_fiber_status(self), COIR_ENDED);
         coir_fiber_drop(self);
     }
+}
+
+static coir_io *join_twice(void *env, coir_value *fiber)
+{
+    (void)env;
+    return coir_zip(COIR_IOS(coir_join(coir_fiber_of(fiber)), coir_pure(coir_share(fiber)), coir_join(coir_fiber_of(fiber))));
+}
+static coir_value are_the_same(void *env, coir_value *three)
+{
+    (void)env;
+    const coir_fiber *first = coir_fiber_of(coir_list_at(three, 0)), *second = coir_fiber_of(coir_list_at(three, 1));
+    return coir_bool(first != NULL && first == second && second == coir_fiber_of(coir_list_at(three, 2)));
+}
+static coir_io *fail_with(void *env, coir_value *payload) { (void)env; return coir_fail(coir_take(payload)); }
+static coir_io *catch_them(void *env, coir_value *fiber) { (void)env; return coir_attempt(coir_join(coir_fiber_of(fiber))); }
+
+/* Its result is its own handle: as a success, as an error, and as an error that nothing else may share. */
+static coir_io *ending_with_itself(void) { return coir_flat_map(coir_fork(coir_then(coir_yield(), coir_self())), join_twice, NULL); }
+static coir_io *failing_with_itself(coir_io *finalizer)
+{
+    return coir_flat_map(coir_fork(coir_finally(coir_flat_map(coir_self(), fail_with, NULL), finalizer)), catch_them, NULL);
+}
+
+static void end_with_themselves(void)
+{
+    CHECK_STR(outcome(2, coir_map(ending_with_itself(), are_the_same, NULL)), "OK 1");
+    CHECK(strncmp(outcome(2, failing_with_itself(coir_unit())), "OK <ERROR fiber ", 16) == 0);
+    CHECK(strncmp(outcome(2, failing_with_itself(coir_fail(sole_thing(1)))), "OK <ERROR fiber ", 16) == 0);
+    CHECK_STR(outcome(2, coir_as(coir_repeat(coir_fork(coir_self()), 100), coir_int(1))), "OK 1");
+    coir_result result = run(1, coir_self());
+    coir_value self = coir_share(&result.value);
+    coir_result_drop(&result);
+    CHECK_INT(coir_fiber_status(coir_fiber_of(&self)), COIR_ENDED);
+    CHECK(strncmp(outcome(1, coir_join(coir_fiber_of(&self))), "OK fiber ", 9) == 0);
+    coir_drop(self);
+    CHECK_INT(things_alive, 0);
+}
+
+TEST_ALONE(fiber, fiber_that_ends_with_its_own_handle_leaves_nothing_behind)
+{
+    watch_memory();
+    end_with_themselves();
+    long long before = atomic_load(&watched.bytes);
+    for (int round = 0; round < 100; round++)
+        end_with_themselves();
+    CHECK(atomic_load(&watched.bytes) - before < 8 << 20);      /* each fiber that stays keeps 64 KiB, and there are five runs in a round */
 }
 
 struct ids { uint64_t own; int wrong; };
@@ -606,6 +652,13 @@ TEST(fiber, failure_of_a_fiber_whose_handle_lives_on_is_told_before_the_run_retu
     is_told(1, coir_fork(coir_fail(coir_int(1))));
     is_told(2, coir_parallel(COIR_IOS(coir_fail(thing(1)), coir_unit(), coir_panicf("2"))));
     CHECK_INT(things_alive, 0);
+}
+
+TEST(fiber, failure_whose_payload_is_the_fibers_own_handle_is_told_as_any_other)
+{
+    is_told(1, coir_as(coir_fork(coir_flat_map(coir_self(), fail_with, NULL)), coir_none()));
+    is_told(1, coir_fork(coir_flat_map(coir_self(), fail_with, NULL)));
+    is_told(0, failing_with_itself(coir_unit()));
 }
 
 TEST(fiber, failure_that_somebody_looked_at_is_not_told)
