@@ -48,6 +48,22 @@ __attribute__((noinline)) static char *scratch(void)
     return buffers[atomic_fetch_add(&turn, 1) % 32];
 }
 
+/* spelled: what printf() would print. */
+COIR_PRINTF(1, 2) static inline const char *spelled(const char *format, ...)
+{
+    va_list arguments;
+    char *text = scratch();
+    va_start(arguments, format);
+    vsnprintf(text, SCRATCH_SIZE, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+/* Ids as printf() wants them with %ju. */
+#define LOCK_ID(lock)           ((uintmax_t)coir_lock_id(lock))
+#define SEMAPHORE_ID(semaphore) ((uintmax_t)coir_semaphore_id(semaphore))
+#define FIBER_ID(fiber)         ((uintmax_t)coir_fiber_id(fiber))
+
 /* notes: all since the last time, "" if none. */
 static inline const char *notes(void)
 {

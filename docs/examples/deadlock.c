@@ -4,7 +4,7 @@
  * Each holds one lock and waits for the other's: a ring, and it takes neither a time-out nor a debugger to see it. Both waits end
  * as a panic; the locks are released on the way out, and the run goes on. The panic says who waits for whom (on stderr here):
  *
- *     deadlock: fiber 3 'bob' waits for a lock that fiber 2 'ann' holds; fiber 2 'ann' waits for a lock that fiber 3 'bob' holds
+ *     deadlock: fiber 3 'bob' waits for lock 1 that fiber 2 'ann' holds; fiber 2 'ann' waits for lock 2 that fiber 3 'bob' holds
  */
 #include <coir.h>
 

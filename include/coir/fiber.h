@@ -60,7 +60,8 @@ typedef enum coir_status {
 COIR_API uint64_t    coir_fiber_id(const coir_fiber *fiber);        /* unique in the process, not consecutive; 0 for NULL */
 COIR_API coir_status coir_fiber_status(const coir_fiber *fiber);    /* COIR_ENDED for NULL */
 COIR_API size_t      coir_fiber_name(const coir_fiber *fiber, char *name, size_t size);     /* as snprintf(); "" without one */
-COIR_API void        coir_fiber_dump(const coir_fiber *fiber, FILE *out);                   /* one line */
+/* coir_fiber_dump: a line that says what it is doing: "fiber 3 'bob': waiting for lock 1 that fiber 2 holds". From any thread. */
+COIR_API void        coir_fiber_dump(const coir_fiber *fiber, FILE *out);
 /* coir_current_id: in a callback the id of the fiber that it runs for; elsewhere 0. */
 COIR_API uint64_t    coir_current_id(void);
 

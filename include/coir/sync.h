@@ -12,6 +12,7 @@
  * Unless a function says otherwise: handles are borrowed for the call, ios are taken; nothing happens before the io is run; who waits
  * blocks its fiber, never the thread, and is served in order of arrival; a NULL handle makes the io NULL and drops what came with
  * it. A wait that can never end is found out and ends as a panic, code COIR_DEADLOCK, that says what was waited for and who holds it.
+ * Messages name an object by its id, a number that no other object of the process has.
  */
 #ifndef COIR_SYNC_H
 #define COIR_SYNC_H
@@ -24,12 +25,13 @@ extern "C" {
 
 /*
  * A reentrant lock, held by a fiber: its holder may take it again, and releases it as often. Children of the holder do not hold it.
- * A fiber that ends while it holds locks ends as a panic that says so, and the next waiter gets them.
+ * A fiber that ends while it holds locks ends as a panic that names them, and the next waiter gets them.
  */
 typedef struct coir_lock coir_lock;
 COIR_API COIR_MUST_USE coir_lock *coir_lock_new(void);              /* NULL with errno ENOMEM */
 COIR_API coir_lock *coir_lock_ref(coir_lock *lock);
 COIR_API void coir_lock_drop(coir_lock *lock);
+COIR_API uint64_t coir_lock_id(const coir_lock *lock);              /* by which messages and dumps name it; 0 for NULL */
 /* coir_with_lock: takes the lock, runs io, releases it however io ended. io's result. Prefer it to the bare acquire and release. */
 COIR_API COIR_MUST_USE coir_io *coir_with_lock(coir_lock *lock, coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_lock_acquire(coir_lock *lock);
@@ -49,6 +51,7 @@ COIR_API COIR_MUST_USE coir_semaphore *coir_semaphore_new(int64_t permits);
 COIR_API COIR_MUST_USE coir_semaphore *coir_semaphore_new_bounded(int64_t permits, int64_t max);
 COIR_API coir_semaphore *coir_semaphore_ref(coir_semaphore *semaphore);
 COIR_API void coir_semaphore_drop(coir_semaphore *semaphore);
+COIR_API uint64_t coir_semaphore_id(const coir_semaphore *semaphore);
 /* coir_with_permits: takes them, runs io, gives them back however io ended. io's result. */
 COIR_API COIR_MUST_USE coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_acquire(coir_semaphore *semaphore, int64_t permits);

@@ -18,14 +18,14 @@
  */
 #include "fiber/deadlock.h"
 
-#include <inttypes.h>
+#include "fiber/look.h"
+
 #include <stdlib.h>
 
 struct edge {
-    uint64_t    from, to, generation;                   /* fibers' ids; to 0: for nobody in particular */
+    uint64_t    from;                                   /* the fiber's id */
     coir_fiber *fiber;
-    const char *awaits;
-    bool        for_fiber;
+    struct seen seen;                                   /* what it waits for; of nobody in particular: no way on */
     enum claim  claim;                                  /* how the verdict won the wait; LOST: it did not, or did not want to */
     uint32_t    mark;                                   /* 0: not walked yet; else the walk that came here first */
 };
@@ -55,13 +55,6 @@ static bool graph_room(struct graph *graph)
     return true;
 }
 
-/* What a held fiber waits for. */
-static struct waits_for known_of(const coir_fiber *fiber)
-{
-    const coir_io *frame = fiber->top;
-    return frame->prim->waits_for == NULL ? (struct waits_for){ 0, false } : frame->prim->waits_for(frame);
-}
-
 static bool note(void *env, coir_fiber *fiber)
 {
     struct graph *graph = env;
@@ -69,18 +62,18 @@ static bool note(void *env, coir_fiber *fiber)
         graph->complete = false;
         return false;
     }
-    if (!wait_hold(&fiber->wait)) {
+    struct edge *edge = &graph->edges[graph->count];
+    if (!coir__look(fiber, &edge->seen, NULL, 0)) {
         enum wait_state state = wait_state_of(load_acquire(&fiber->wait.word));
         if (state == WAIT_ARMING || state == WAIT_PARKED)       /* PARKED: just now */
             graph->complete = false;
         return true;
     }
-    const coir_io *frame = fiber->top;
-    struct waits_for known = known_of(fiber);
-    graph->edges[graph->count++] = (struct edge){
-        .from = fiber->id, .to = known.holder, .generation = wait_generation(&fiber->wait), .fiber = fiber,
-        .awaits = frame->prim->awaits, .for_fiber = known.for_fiber, .claim = CLAIM_LOST };
-    wait_unhold(&fiber->wait);
+    edge->from = fiber->id;
+    edge->fiber = fiber;
+    edge->claim = CLAIM_LOST;
+    edge->mark = 0;
+    graph->count++;
     return true;
 }
 
@@ -95,6 +88,9 @@ static struct edge *edge_from(const struct graph *graph, uint64_t id)
     struct edge key = { .from = id };
     return graph->count == 0 ? NULL : bsearch(&key, graph->edges, graph->count, sizeof key, by_from);
 }
+
+/* That of the fiber that this one waits for; NULL: it does not wait, or there is none. */
+static struct edge *edge_after(const struct graph *graph, const struct edge *edge) { return edge_from(graph, edge->seen.known.holder); }
 
 static struct graph graph_of(struct coir__run *run)
 {
@@ -123,7 +119,7 @@ static coir_result verdict(const char *text)
  * All waits that a verdict ends are claimed before the first of their fibers may go on: that one unwinds at once, on another worker, and
  * what it gives back could end the waits of the others, now of this one and now of that.
  */
-static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->generation); }
+static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->seen.generation); }
 
 static void wait_end(struct edge *edge, coir_result panic)
 {
@@ -133,35 +129,27 @@ static void wait_end(struct edge *edge, coir_result panic)
         coir__make_ready(edge->fiber);
 }
 
-/* The label of a fiber that still waits as noted; held meanwhile, since one that goes on may end and its name with it. */
+/* The label of a fiber that still waits as noted. */
 static bool label_of(const struct edge *edge, char *label, size_t size)
 {
-    if (!wait_hold(&edge->fiber->wait))
-        return false;
-    bool same = wait_generation(&edge->fiber->wait) == edge->generation && known_of(edge->fiber).holder == edge->to;
-    if (same)
-        coir__fiber_label(edge->fiber, label, size);
-    wait_unhold(&edge->fiber->wait);
-    return same;
+    struct seen now;
+    return coir__look(edge->fiber, &now, label, size) && now.generation == edge->seen.generation && now.known.holder == edge->seen.known.holder;
 }
 
-/* "fiber 3 'a' waits for a lock that fiber 4 'b' holds; fiber 4 'b' waits for ...". False: it is no ring any more. */
+/* "fiber 3 'a' waits for lock 7 that fiber 4 'b' holds; fiber 4 'b' waits for ...". False: it is no ring any more. */
 static bool ring_text(const struct graph *graph, const struct edge *start, char *text, size_t size)
 {
     enum { SHOWN = 16 };
-    char from[64], to[64];
+    char from[64], to[64], what[SEEN_TEXT_SIZE];
     size_t length = 0, shown = 0;
     const struct edge *edge = start;
     do {
-        const struct edge *next = edge_from(graph, edge->to);
+        const struct edge *next = edge_after(graph, edge);
         if (!label_of(edge, from, sizeof from) || !label_of(next, to, sizeof to))
             return false;
         if (shown++ < SHOWN && length < size) {
-            int n = edge->for_fiber
-                ? snprintf(text + length, size - length, "%sfiber%s waits for the end of fiber%s", length == 0 ? "" : "; ", from, to)
-                : snprintf(text + length, size - length, "%sfiber%s waits for %s that fiber%s holds", length == 0 ? "" : "; ", from,
-                           edge->awaits, to);
-            length += (size_t)n;
+            coir__seen_text(&edge->seen, to, what, sizeof what);
+            length += (size_t)snprintf(text + length, size - length, "%sfiber%s waits for %s", length == 0 ? "" : "; ", from, what);
         }
         edge = next;
     } while (edge != start);
@@ -180,15 +168,15 @@ static size_t ring_end(const struct graph *graph, struct edge *start, coir_resul
     bool objects = false;
     struct edge *edge = start;
     do
-        objects = objects || !edge->for_fiber;
-    while ((edge = edge_from(graph, edge->to)) != start);
+        objects = objects || !edge->seen.known.for_fiber;
+    while ((edge = edge_after(graph, edge)) != start);
     do
-        if (!objects || !edge->for_fiber)
+        if (!objects || !edge->seen.known.for_fiber)
             wait_take(edge);
-    while ((edge = edge_from(graph, edge->to)) != start);
+    while ((edge = edge_after(graph, edge)) != start);
     size_t woken = 0;
     do {
-        struct edge *next = edge_from(graph, edge->to);
+        struct edge *next = edge_after(graph, edge);
         if (edge->claim != CLAIM_LOST) {
             wait_end(edge, verdict(text));
             woken++;
@@ -206,9 +194,9 @@ size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
     for (size_t i = 0; i < graph.count && !(report != NULL && woken > 0); i++) {
         struct edge *edge = &graph.edges[i];
         walk++;
-        while (edge != NULL && edge->mark == 0 && edge->to != 0) {
+        while (edge != NULL && edge->mark == 0 && edge->seen.known.holder != 0) {
             edge->mark = walk;
-            edge = edge_from(&graph, edge->to);
+            edge = edge_after(&graph, edge);
         }
         if (edge != NULL && edge->mark == walk)
             woken += ring_end(&graph, edge, report);
@@ -221,11 +209,9 @@ size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
 
 static coir_result silence_verdict(const struct edge *edge)
 {
-    char text[256], label[64], holder[64] = "";
-    if (edge->to != 0)
-        snprintf(holder, sizeof holder, " that fiber %" PRIu64 " holds", edge->to);
-    snprintf(text, sizeof text, "fiber%s waits for %s%s, and nothing is left that could end the wait",
-             coir__fiber_label(edge->fiber, label, sizeof label), edge->awaits, holder);
+    char text[320], label[64], what[SEEN_TEXT_SIZE];
+    snprintf(text, sizeof text, "fiber%s waits for %s, and nothing is left that could end the wait",
+             coir__fiber_label(edge->fiber, label, sizeof label), coir__seen_text(&edge->seen, NULL, what, sizeof what));
     return verdict(text);
 }
 
@@ -233,20 +219,16 @@ static coir_result silence_verdict(const struct edge *edge)
  * those remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
 static bool is_concerned(const struct edge *edge, bool objects)
 {
-    return objects ? !edge->for_fiber : edge->for_fiber && edge->to == 0;
+    return objects ? !edge->seen.known.for_fiber : edge->seen.known.for_fiber && edge->seen.known.holder == 0;
 }
 
 /* Without memory for notes: each wait for an object by itself, and what there is to say is that there was none. */
 static bool end_unnoted(void *env, coir_fiber *fiber)
 {
     size_t *woken = env;
-    if (!wait_hold(&fiber->wait))
-        return true;
-    uint64_t generation = wait_generation(&fiber->wait);
-    bool for_object = !known_of(fiber).for_fiber;
-    wait_unhold(&fiber->wait);
-    if (for_object)
-        *woken += coir__claim(fiber, generation, CLAIMED_BY_VERDICT, coir__no_memory());
+    struct seen seen;
+    if (coir__look(fiber, &seen, NULL, 0) && !seen.known.for_fiber)
+        *woken += coir__claim(fiber, seen.generation, CLAIMED_BY_VERDICT, coir__no_memory());
     return true;
 }
 

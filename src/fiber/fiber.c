@@ -409,11 +409,23 @@ static void held_let_go(coir_fiber *fiber)
     }
 }
 
+/* "lock 3", or "locks 7, 5, 3" */
+static const char *held_text(const struct held *held, char *buffer, size_t size)
+{
+    enum { SHOWN = 8 };
+    size_t length = (size_t)snprintf(buffer, size, held->next == NULL ? "lock" : "locks"), shown = 0;
+    for (; held != NULL && shown < SHOWN; held = held->next, shown++)
+        length += (size_t)snprintf(buffer + length, size - length, "%s %" PRIu64, shown == 0 ? "" : ",", held->serial);
+    if (held != NULL)
+        snprintf(buffer + length, size - length, " and more");
+    return buffer;
+}
+
 static void held_abandon_all(coir_fiber *fiber)
 {
-    char label[64];
-    coir_result panic = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "fiber%s ended while it held a lock",
-                                     coir__fiber_label(fiber, label, sizeof label));
+    char label[64], locks[256];
+    coir_result panic = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "fiber%s ended while it held %s",
+                                     coir__fiber_label(fiber, label, sizeof label), held_text(fiber->held, locks, sizeof locks));
     fiber->result = coir_result_and(fiber->result, panic);
     held_let_go(fiber);
 }

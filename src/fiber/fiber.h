@@ -26,6 +26,7 @@ struct coir__seat;
 struct held {
     struct held *next, *prev;
     void (*abandon)(struct held *held);                 /* its holder has ended: hand it on */
+    uint64_t serial;                                    /* the lock's number */
 };
 
 enum fiber_flag {

@@ -269,6 +269,7 @@ void coir__fiber_strip(coir_fiber *fiber)
         fiber->flags = frame->flags & NODE_BORROWED ? FIBER_BORROWED : 0;
     } else {
         frame->prim->disarm(fiber, frame);
+        (void)wait_claim(&fiber->wait, wait_generation(&fiber->wait));          /* coir_fiber_dump() on another thread looks no more */
         fiber->flags &= (uint8_t)~FIBER_WAITING;
     }
 }

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static struct waits_for for_fiber(const coir_fiber *fiber) { return (struct waits_for){ fiber->id, true }; }
+static struct waits_for for_fiber(const coir_fiber *fiber) { return (struct waits_for){ .holder = fiber->id, .for_fiber = true }; }
 
 static coir_result self_join(const coir_fiber *fiber, const char *function)
 {
@@ -318,7 +318,7 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
 static struct waits_for any_waits_for(const coir_io *frame)
 {
     struct fibers fibers = fibers_of(&list_of(frame)->fibers);
-    return fibers.count == 1 ? for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ 0, true };
+    return fibers.count == 1 ? for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ .for_fiber = true };
 }
 
 static const struct coir__prim wait_any_prim = {

@@ -1,6 +1,10 @@
 /*
- * look.c - what is seen of a fiber from outside: its handle as a value, its id, its status, its name
+ * look.c - what is seen of a fiber from outside: its handle as a value, its id, its status, its name, what it waits for
+ *
+ * Who looks at a wait keeps it HELD (fiber/wait.h) for the few loads that it takes: so the frame stays, and what it mentions.
  */
+#include "fiber/look.h"
+
 #include "fiber/driver.h"
 
 #include <inttypes.h>
@@ -60,14 +64,53 @@ const char *coir__fiber_label(const coir_fiber *fiber, char *buffer, size_t size
     return buffer;
 }
 
+/* ---------------------------------------------------------------------------------------------------- what it waits for */
+
+bool coir__look(coir_fiber *fiber, struct seen *seen, char *label, size_t size)
+{
+    if (!wait_hold(&fiber->wait))
+        return false;
+    const coir_io *frame = fiber->top;
+    seen->generation = wait_generation(&fiber->wait);
+    seen->awaits = frame->prim->awaits;
+    seen->known = frame->prim->waits_for == NULL ? (struct waits_for){ .holder = 0 } : frame->prim->waits_for(frame);
+    if (label != NULL)
+        coir__fiber_label(fiber, label, size);
+    wait_unhold(&fiber->wait);
+    return true;
+}
+
+const char *coir__seen_text(const struct seen *seen, const char *holder, char *buffer, size_t size)
+{
+    char id[32], object[32] = "";
+    snprintf(id, sizeof id, " %" PRIu64, seen->known.holder);
+    holder = holder == NULL ? id : holder;
+    if (seen->known.object != 0)
+        snprintf(object, sizeof object, " %" PRIu64, seen->known.object);
+    if (seen->known.holder == 0)
+        snprintf(buffer, size, "%s%s", seen->awaits, object);
+    else if (seen->known.for_fiber)
+        snprintf(buffer, size, "the end of fiber%s", holder);
+    else
+        snprintf(buffer, size, "%s%s that fiber%s holds", seen->awaits, object, holder);
+    return buffer;
+}
+
 void coir_fiber_dump(const coir_fiber *fiber, FILE *out)
 {
     static const char *const names[] = { "new", "runnable", "running", "waiting", "finalizing", "ended" };
-    char label[64];
-    if (fiber == NULL)
+    char label[64], text[SEEN_TEXT_SIZE];
+    struct seen seen;
+    if (fiber == NULL) {
         fprintf(out, "no fiber\n");
-    else
-        fprintf(out, "fiber%s: %s\n", coir__fiber_label(fiber, label, sizeof label), names[coir_fiber_status(fiber)]);
+        return;
+    }
+    bool waits = coir__look((coir_fiber *)(uintptr_t)fiber, &seen, NULL, 0);
+    coir_status status = coir_fiber_status(fiber);
+    fprintf(out, "fiber%s: %s", coir__fiber_label(fiber, label, sizeof label), names[waits && status != COIR_FINALIZING ? COIR_WAITING : status]);
+    if (waits)
+        fprintf(out, "%s for %s", status == COIR_FINALIZING ? ", waiting" : "", coir__seen_text(&seen, NULL, text, sizeof text));
+    fputc('\n', out);
 }
 
 uint64_t coir_current_id(void)

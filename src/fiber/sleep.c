@@ -53,12 +53,12 @@ static void sleep_disarm(coir_fiber *fiber, coir_io *frame)
 }
 
 static const struct coir__prim sleep_prim = {
-    .name = "sleep", .awaits = "a moment that never comes (coir_sleep)", .size = sizeof(struct sleep), .attempt = sleep_attempt,
+    .name = "sleep", .awaits = "a moment (coir_sleep)", .size = sizeof(struct sleep), .attempt = sleep_attempt,
     .arm = sleep_arm, .disarm = sleep_disarm,
 };
 
 static const struct coir__prim sleep_until_prim = {
-    .name = "sleep_until", .awaits = "a moment that never comes (coir_sleep_until)", .size = sizeof(struct sleep),
+    .name = "sleep_until", .awaits = "a moment (coir_sleep_until)", .size = sizeof(struct sleep),
     .attempt = sleep_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm,
 };
 

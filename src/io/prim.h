@@ -18,12 +18,13 @@ enum prim_step {
 struct waits_for {
     uint64_t holder;                                    /* the id of the fiber that could end the wait; 0: nobody in particular */
     bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
+    uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
 };
 
 struct coir__prim {
     const char *name;                                   /* "acquire", for pictures */
     const char *holds;                                  /* "with_lock": the same in a HOLD node; NULL: none such */
-    const char *awaits;                                 /* "a lock", for messages */
+    const char *awaits;                                 /* for messages: "a callback", or what is numbered: "lock" */
     size_t      size;                                   /* of its nodes, at least NODE_SIZE_OF(prim_own) */
 
     /* attempt: does it if that takes no waiting. `node` may be shared: it is only read, and owns what it mentions.

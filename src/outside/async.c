@@ -121,6 +121,13 @@ static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result
     return PRIM_DONE;
 }
 
+/* HELD: somebody looks at it, for a moment. */
+static bool is_parked(coir_fiber *fiber)
+{
+    enum wait_state state = wait_state_of(load_acquire(&fiber->wait.word));
+    return state == WAIT_PARKED || state == WAIT_HELD;
+}
+
 /* Of a fiber that will not go on, in a run that was stopped, or that a verdict ended: whoever calls now is too late. */
 static void async_disarm(coir_fiber *fiber, coir_io *frame)
 {
@@ -128,7 +135,7 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)
     (void)fiber;
     uint64_t ticket = load_relaxed(&async->slot->word);
     bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
-    while (!won && wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_PARKED)
+    while (!won && is_parked(fiber))
         cpu_pause();                                    /* somebody is just calling: until he has claimed the fiber */
     counter_add(&coir__me.seat->callbacks_done, 1);
     slot_give(async->slot);

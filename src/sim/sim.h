@@ -148,7 +148,7 @@ void coir__trace_title(FILE *out);
 /* coir__trace_effect: appends to what the step at hand does, if there is a trace. */
 void coir__trace_effect(struct coir_sim *sim, const char *format, ...) COIR_PRINTF(2, 3);
 void coir__trace_fiber(struct coir_sim *sim, const char *verb, const coir_fiber *fiber);
-void coir__trace_waits(struct coir_sim *sim, const coir_fiber *fiber);
+void coir__trace_waits(struct coir_sim *sim, coir_fiber *fiber);
 void coir__trace_end(struct coir_sim *sim, const coir_result *result);
 /* coir__trace_row: writes the line. `who`: of the fiber, as it was before the step; "" for a completion. */
 void coir__trace_row(struct coir_sim *sim, unsigned worker, const char *who, const struct instruction *instruction);

@@ -6,6 +6,8 @@
  */
 #include "sim/sim.h"
 
+#include "fiber/look.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -93,18 +95,16 @@ void coir__trace_fiber(struct coir_sim *sim, const char *verb, const coir_fiber 
         coir__trace_effect(sim, "%s%s", verb, coir__fiber_label(fiber, label, sizeof label));
 }
 
-void coir__trace_waits(struct coir_sim *sim, const coir_fiber *fiber)
+void coir__trace_waits(struct coir_sim *sim, coir_fiber *fiber)
 {
-    const coir_io *frame = fiber->top;
-    if (sim->options.trace == NULL || frame == NULL || (frame->op != OP_PRIM && frame->op != OP_HOLD))
+    struct seen seen;
+    char text[SEEN_TEXT_SIZE];
+    if (sim->options.trace == NULL)
         return;
-    struct waits_for known = frame->prim->waits_for == NULL ? (struct waits_for){ 0, false } : frame->prim->waits_for(frame);
-    if (known.holder == 0)
-        coir__trace_effect(sim, "waits");
-    else if (known.for_fiber)
-        coir__trace_effect(sim, "waits for the end of %" PRIu64, known.holder);
+    if (coir__look(fiber, &seen, NULL, 0))
+        coir__trace_effect(sim, "waits for %s", coir__seen_text(&seen, NULL, text, sizeof text));
     else
-        coir__trace_effect(sim, "waits for %s that %" PRIu64 " holds", frame->prim->awaits, known.holder);
+        coir__trace_effect(sim, "waits");
 }
 
 void coir__trace_end(struct coir_sim *sim, const coir_result *result)

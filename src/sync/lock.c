@@ -8,6 +8,8 @@
  */
 #include "sync/queue.h"
 
+#include "base/serial.h"
+
 #include <coir/sync.h>
 
 #include <inttypes.h>
@@ -19,7 +21,7 @@ struct coir_lock {
     _Atomic uint64_t  holder_id;                        /* A, written under guard: for the search for deadlocks; 0: free */
     uint64_t          count;                            /* L: how often the holder has it */
     struct queue      waiters;                          /* L */
-    struct held       held;                             /* of the holder */
+    struct held       held;                             /* of the holder; its serial I */
 };
 
 /* ------------------------------------------------------------------------------------------------------------- handle */
@@ -39,7 +41,7 @@ coir_lock *coir_lock_new(void)
     atomic_init(&lock->holder_id, 0);
     lock->count = 0;
     lock->waiters = (struct queue){ NULL, NULL };
-    lock->held = (struct held){ NULL, NULL, lock_abandon };
+    lock->held = (struct held){ .abandon = lock_abandon, .serial = coir__serial_next() };
     return lock;
 }
 
@@ -55,6 +57,8 @@ void coir_lock_drop(coir_lock *lock)
     if (lock != NULL && fetch_sub_acq_rel(&lock->refs, 1u) == 1)
         coir__free(lock, sizeof *lock);
 }
+
+uint64_t coir_lock_id(const coir_lock *lock) { return lock == NULL ? 0 : lock->held.serial; }
 
 /* -------------------------------------------------------------------------------------------------------- under guard */
 
@@ -146,7 +150,7 @@ static void node_drop(coir_io *node) { coir_lock_drop(node->object); }
 static struct waits_for acquire_waits_for(const coir_io *frame)
 {
     const coir_lock *lock = frame->object;
-    return (struct waits_for){ load_relaxed(&lock->holder_id), false };
+    return (struct waits_for){ .holder = load_relaxed(&lock->holder_id), .object = lock->held.serial };
 }
 
 static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -165,13 +169,13 @@ static const struct coir__prim try_prim = {
 
 /* ------------------------------------------------------------------------------------------------------------ release */
 
-static coir_result not_held(const coir_fiber *fiber, uint64_t holder)
+static coir_result not_held(const coir_fiber *fiber, const coir_lock *lock, uint64_t holder)
 {
-    char label[64];
-    coir__fiber_label(fiber, label, sizeof label);
-    if (holder == 0)
-        return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_lock_release: fiber%s releases a lock that nobody holds", label);
-    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_lock_release: fiber%s releases a lock that fiber %" PRIu64 " holds", label, holder);
+    char label[64], who[32] = "nobody";
+    if (holder != 0)
+        snprintf(who, sizeof who, "fiber %" PRIu64, holder);
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_lock_release: fiber%s releases lock %" PRIu64 " that %s holds",
+                        coir__fiber_label(fiber, label, sizeof label), lock->held.serial, who);
 }
 
 static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -183,7 +187,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     if (lock->holder != fiber) {
         uint64_t holder = load_relaxed(&lock->holder_id);
         ck_spinlock_fas_unlock(&lock->guard);
-        *result = not_held(fiber, holder);
+        *result = not_held(fiber, lock, holder);
         return PRIM_DONE;
     }
     bool last = --lock->count == 0;
@@ -207,7 +211,7 @@ static const struct coir__prim release_prim = {
 static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
 
 static const struct coir__prim acquire_prim = {
-    .name = "lock_acquire", .holds = "with_lock", .awaits = "a lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
+    .name = "lock_acquire", .holds = "with_lock", .awaits = "lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
     .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
 };
 

@@ -8,6 +8,8 @@
  */
 #include "sync/queue.h"
 
+#include "base/serial.h"
+
 #include <coir/sync.h>
 
 #include <inttypes.h>
@@ -16,6 +18,7 @@ struct coir_semaphore {
     _Atomic uint32_t  refs;
     ck_spinlock_fas_t guard;
     int64_t           max;                              /* I */
+    uint64_t          serial;                           /* I */
     _Atomic int64_t   available;                        /* A, written under guard */
     struct queue      waiters;                          /* L */
     struct run_token *user;                             /* L: of the run whose fibers use it; NULL at first */
@@ -33,6 +36,7 @@ coir_semaphore *coir_semaphore_new_bounded(int64_t permits, int64_t max)
     atomic_init(&semaphore->refs, 1);
     ck_spinlock_fas_init(&semaphore->guard);
     semaphore->max = max;
+    semaphore->serial = coir__serial_next();
     atomic_init(&semaphore->available, permits);
     semaphore->waiters = (struct queue){ NULL, NULL };
     semaphore->user = NULL;
@@ -60,6 +64,8 @@ int64_t coir_semaphore_available(const coir_semaphore *semaphore)
 {
     return semaphore == NULL ? 0 : load_relaxed(&((coir_semaphore *)(uintptr_t)semaphore)->available);
 }
+
+uint64_t coir_semaphore_id(const coir_semaphore *semaphore) { return semaphore == NULL ? 0 : semaphore->serial; }
 
 /* -------------------------------------------------------------------------------------------------------- under guard */
 
@@ -109,11 +115,11 @@ static enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, 
 
 /* ------------------------------------------------------------------------------------------------------------ acquire */
 
-static coir_result too_many(const coir_fiber *fiber, const char *function, int64_t permits, int64_t max)
+static coir_result too_many(const coir_fiber *fiber, const char *function, int64_t permits, const coir_semaphore *semaphore)
 {
     char label[64];
-    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "%s: fiber%s asks for %" PRId64 " permits of a semaphore that has %" PRId64, function,
-                        coir__fiber_label(fiber, label, sizeof label), permits, max);
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "%s: fiber%s asks for %" PRId64 " permits of semaphore %" PRIu64 ", which has %" PRId64, function,
+                        coir__fiber_label(fiber, label, sizeof label), permits, semaphore->serial, semaphore->max);
 }
 
 static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -121,7 +127,7 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
     if (unlikely(permits > semaphore->max)) {
-        *result = too_many(fiber, "coir_acquire", permits, semaphore->max);
+        *result = too_many(fiber, "coir_acquire", permits, semaphore);
         return PRIM_DONE;
     }
     ck_spinlock_fas_lock(&semaphore->guard);
@@ -162,12 +168,18 @@ static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
 
 static void node_drop(coir_io *node) { coir_semaphore_drop(node->object); }
 
+static struct waits_for acquire_waits_for(const coir_io *frame)
+{
+    const coir_semaphore *semaphore = frame->object;
+    return (struct waits_for){ .object = semaphore->serial };
+}
+
 static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
     if (unlikely(permits > semaphore->max)) {
-        *result = too_many(fiber, "coir_try_acquire", permits, semaphore->max);
+        *result = too_many(fiber, "coir_try_acquire", permits, semaphore);
         return PRIM_DONE;
     }
     ck_spinlock_fas_lock(&semaphore->guard);
@@ -183,11 +195,11 @@ static const struct coir__prim try_prim = {
 
 /* ------------------------------------------------------------------------------------------------------------ release */
 
-static coir_result released_too_often(const coir_fiber *fiber, int64_t permits)
+static coir_result released_too_often(const coir_fiber *fiber, int64_t permits, const coir_semaphore *semaphore)
 {
     char label[64];
-    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_release: fiber%s gives back %" PRId64 " permits, more than were taken",
-                        coir__fiber_label(fiber, label, sizeof label), permits);
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_release: fiber%s gives back %" PRId64 " permits, more than were taken of semaphore %" PRIu64,
+                        coir__fiber_label(fiber, label, sizeof label), permits, semaphore->serial);
 }
 
 static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -210,7 +222,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     if (unlikely(!serves))
         *result = refused("coir_release");
     else if (unlikely(!fits))
-        *result = released_too_often(fiber, permits);
+        *result = released_too_often(fiber, permits, semaphore);
     return PRIM_DONE;
 }
 
@@ -221,8 +233,8 @@ static const struct coir__prim release_prim = {
 static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
 
 static const struct coir__prim acquire_prim = {
-    .name = "acquire", .holds = "with_permits", .awaits = "permits of a semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
-    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .give_back = give_back,
+    .name = "acquire", .holds = "with_permits", .awaits = "permits of semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
+    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
 };
 
 /* --------------------------------------------------------------------------------------------------------------- ios */

@@ -19,12 +19,17 @@ static coir_io *crossing(const struct crossed *c, const char *name)
     return coir_named(coir_finally(coir_with_lock(c->mine, both), coir_defer(note_text, (void *)(uintptr_t)name)), name);
 }
 
+/* The ids of the locks, of the last two. */
+static struct { uintmax_t annas, berts; } crossed_ids;
+
 static coir_io *crossed_locks(void)
 {
     coir_lock *a = coir_lock_new(), *b = coir_lock_new();
     coir_semaphore *x = coir_semaphore_new_bounded(0, 1), *y = coir_semaphore_new_bounded(0, 1);
     struct crossed first = { a, b, x, y }, second = { b, a, y, x };
     coir_io *io = coir_parallel(COIR_IOS(crossing(&first, "anna"), crossing(&second, "bert")));
+    crossed_ids.annas = LOCK_ID(a);
+    crossed_ids.berts = LOCK_ID(b);
     coir_lock_drop(a);
     coir_lock_drop(b);
     coir_semaphore_drop(x);
@@ -88,9 +93,9 @@ TEST(deadlock, two_who_take_two_locks_in_opposite_order_panic_unwind_and_the_run
             const coir_result *one = coir_result_in(coir_list_at(&result.value, i));
             CHECK_CODE(*one, COIR_PANIC, COIR_DEADLOCK);
             const char *message = coir_error_message(&one->value);
-            CHECK_CONTAINS(message, "'anna' waits for a lock that fiber");
-            CHECK_CONTAINS(message, "'bert' waits for a lock that fiber");
-            CHECK_CONTAINS(message, "holds");
+            CHECK_CONTAINS(message, spelled("'anna' waits for lock %ju that fiber ", crossed_ids.berts));
+            CHECK_CONTAINS(message, spelled("'bert' waits for lock %ju that fiber ", crossed_ids.annas));
+            CHECK_CONTAINS(message, "'bert' holds");
         }
         coir_result_drop(&result);
         const char *text = notes();                     /* both finalizers ran, and neither had both locks */
@@ -144,7 +149,7 @@ TEST(deadlock, who_waits_behind_a_ring_gets_the_lock_when_the_ring_has_unwound)
         CHECK_TAG(result, COIR_OK);
         CHECK_CODE(*coir_result_in(&result.value), COIR_PANIC, COIR_DEADLOCK);
         coir_result_drop(&result);
-        ended_in_deadlock(fibers[0], "a lock");
+        ended_in_deadlock(fibers[0], spelled("waits for lock %ju that fiber ", LOCK_ID(a)));
         CHECK_STR(notes(), "behind");
         coir_fiber_drop(fibers[0]);
         coir_fiber_drop(fibers[1]);
@@ -200,7 +205,7 @@ TEST(deadlock, in_a_ring_of_a_join_and_a_lock_who_waits_for_the_lock_panics_and_
         coir_lock *lock = coir_lock_new();
         coir_result result = coir_run(coir_with_lock(lock, joined(coir_named(coir_with_lock(lock, noting("in")), "child"))), options);
         CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);                  /* the child's own panic, joined */
-        CHECK_CONTAINS(coir_error_message(&result.value), "'child' waits for a lock that fiber");
+        CHECK_CONTAINS(coir_error_message(&result.value), spelled("'child' waits for lock %ju that fiber", LOCK_ID(lock)));
         CHECK_CONTAINS(coir_error_message(&result.value), "waits for the end of fiber");
         coir_result_drop(&result);
         coir_io *attempt = coir_with_lock(lock, coir_attempt(joined(coir_with_lock(lock, noting("in")))));
@@ -266,7 +271,7 @@ TEST(deadlock, wait_that_nothing_can_end_is_a_panic_that_says_for_what)
         coir_semaphore *none = coir_semaphore_new_bounded(0, 1);
         struct { coir_io *io; const char *part; } table[] = {
             { coir_never(), "coir_never" },
-            { coir_acquire(none, 1), "permits of a semaphore" },
+            { coir_acquire(none, 1), spelled("permits of semaphore %ju, and nothing is left", SEMAPHORE_ID(none)) },
             { coir_sleep(coir_ns(INT64_MAX)), "coir_sleep" },
         };
         for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -460,7 +465,7 @@ static void leave_nothing(coir_fiber *fiber, coir_io *frame) { (void)fiber; (voi
 static struct waits_for once_for_the_holder(const coir_io *frame)
 {
     (void)frame;
-    return (struct waits_for){ atomic_fetch_add(&told.asked, 1) == 0 ? told.holder : 0, false };
+    return (struct waits_for){ .holder = atomic_fetch_add(&told.asked, 1) == 0 ? told.holder : 0 };
 }
 static const struct coir__prim shifty = {
     .name = "shifty", .awaits = "something", .size = NODE_SIZE_OF(prim_own), .attempt = waiting, .arm = wait_on, .disarm = leave_nothing,
@@ -525,7 +530,7 @@ TEST(deadlock, option_stop_ends_the_run_with_the_report_and_runs_no_finalizer)
         coir_semaphore *none = coir_semaphore_new_bounded(0, 1);
         coir_result result = stopped(workers, coir_finally(coir_acquire(none, 1), noting("finalizer")));
         CHECK_CODE(result, COIR_PANIC, COIR_DEADLOCK);
-        CHECK_CONTAINS(coir_error_message(&result.value), "permits of a semaphore");
+        CHECK_CONTAINS(coir_error_message(&result.value), spelled("permits of semaphore %ju", SEMAPHORE_ID(none)));
         coir_result_drop(&result);
         coir_semaphore_drop(none);
         CHECK_STR(notes(), "");

@@ -485,34 +485,6 @@ TEST(fiber, name_serves_each_fiber_that_is_forked_with_a_shared_io)
     coir_result_drop(&result);
 }
 
-static const char *dump_of(const coir_fiber *fiber)
-{
-    char *text = scratch();
-    memset(text, 0, SCRATCH_SIZE);
-    FILE *out = fmemopen(text, SCRATCH_SIZE - 1, "w");
-    coir_fiber_dump(fiber, out);
-    fclose(out);
-    return text;
-}
-
-TEST(fiber, dump_is_one_line_with_id_name_and_status)
-{
-    coir_fiber *fiber = NULL;
-    CHECK_STR(outcome(1, forking(coir_named(coir_unit(), "bee"), &fiber)), "OK 0");
-    char expected[80];
-    snprintf(expected, sizeof expected, "fiber %ju 'bee': ended\n", (uintmax_t)coir_fiber_id(fiber));
-    CHECK_STR(dump_of(fiber), expected);
-    CHECK(strchr(dump_of(NULL), '\n') != NULL);
-    coir_value value = coir_fiber_value(fiber);
-    char *text = scratch();
-    memset(text, 0, SCRATCH_SIZE);
-    FILE *out = fmemopen(text, SCRATCH_SIZE - 1, "w");
-    coir_value_print(&value, out);
-    fclose(out);
-    CHECK_CONTAINS(text, "bee");
-    coir_drop(value);
-}
-
 static coir_io *compare_ids(void *env, coir_value *self)
 {
     (void)env;

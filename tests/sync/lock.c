@@ -172,7 +172,7 @@ TEST(lock, release_by_who_does_not_hold_it_is_a_panic_that_names_function_and_fi
         coir_result result = coir_run(joined(coir_named(coir_lock_release(lock), "rogue")), options);
         CHECK_CODE(result, COIR_PANIC, COIR_MISUSE);
         CHECK_CONTAINS(coir_error_message(&result.value), "coir_lock_release");
-        CHECK_CONTAINS(coir_error_message(&result.value), "'rogue'");
+        CHECK_CONTAINS(coir_error_message(&result.value), spelled("'rogue' releases lock %ju that nobody holds", LOCK_ID(lock)));
         coir_result_drop(&result);
         /* Once too often; and the lock is as it was: free. */
         CHECK_STR(outcome_under(options, coir_then(coir_with_lock(lock, coir_unit()), coir_lock_release(lock))), "PANIC MISUSE");
@@ -223,8 +223,7 @@ TEST(lock, fiber_that_ends_with_it_is_a_panic_and_the_next_waiter_gets_it)
                                              joining(&waiter), joining(&holder)));
         coir_result result = coir_run(io, options);
         CHECK_CODE(result, COIR_PANIC, COIR_MISUSE);
-        CHECK_CONTAINS(coir_error_message(&result.value), "'careless'");
-        CHECK_CONTAINS(coir_error_message(&result.value), "lock");
+        CHECK_CONTAINS(coir_error_message(&result.value), spelled("'careless' ended while it held lock %ju", LOCK_ID(lock)));
         coir_result_drop(&result);
         CHECK(strstr(notes(), "waiter") != NULL);
         CHECK_STR(outcome_under(options, coir_then_keep(coir_lock_try(lock), coir_lock_release(lock))), "OK 1");
@@ -247,7 +246,10 @@ TEST(lock, fiber_that_ends_with_several_gives_each_to_its_next_waiter)
         coir_io *io = coir_sequence(COIR_IOS(queueing(hold, &holder), queueing(noting_in(locks[0], "first"), &waiters[0]),
                                              queueing(noting_in(locks[2], "third"), &waiters[1]), coir_release(go, 1), joining(&waiters[0]),
                                              joining(&waiters[1]), joining(&holder)));
-        CHECK_STR(outcome_under(options, io), "PANIC MISUSE also(ERROR 3)");
+        coir_result result = coir_run(io, options);
+        CHECK_STR(describe(&result), "PANIC MISUSE also(ERROR 3)");
+        CHECK_CONTAINS(coir_error_message(&result.value), spelled("ended while it held locks %ju, %ju", LOCK_ID(locks[2]), LOCK_ID(locks[0])));
+        coir_result_drop(&result);
         const char *text = notes();
         CHECK_CONTAINS(text, "first");
         CHECK_CONTAINS(text, "third");
@@ -262,6 +264,21 @@ TEST(lock, fiber_that_ends_with_several_gives_each_to_its_next_waiter)
     }
 }
 
+TEST(lock, panic_of_who_ends_with_many_names_the_last_of_them)
+{
+    coir_lock *locks[10];
+    coir_io *io = coir_unit();
+    for (size_t i = 0; i < 10; i++) {
+        locks[i] = coir_lock_new();
+        io = coir_then(io, coir_lock_acquire(locks[i]));
+    }
+    const char *message = message_of(1, io);
+    CHECK_CONTAINS(message, spelled("locks %ju, %ju, %ju, ", LOCK_ID(locks[9]), LOCK_ID(locks[8]), LOCK_ID(locks[7])));
+    CHECK_CONTAINS(message, spelled(", %ju and more", LOCK_ID(locks[2])));
+    for (size_t i = 0; i < 10; i++)
+        coir_lock_drop(locks[i]);
+}
+
 TEST(lock, main_fiber_that_ends_with_it_is_a_panic)
 {
     FOR_SCHEDULES(options) {
@@ -273,6 +290,20 @@ TEST(lock, main_fiber_that_ends_with_it_is_a_panic)
 }
 
 /* ------------------------------------------------------------------------------------------------------------- handle */
+
+TEST(lock, id_is_a_number_of_its_own)
+{
+    coir_lock *first = coir_lock_new(), *second = coir_lock_new();
+    coir_semaphore *semaphore = coir_semaphore_new(1);
+    CHECK(coir_lock_id(first) > 0);
+    CHECK(coir_lock_id(second) > coir_lock_id(first));
+    CHECK(coir_semaphore_id(semaphore) > coir_lock_id(second));
+    CHECK_UINT(coir_lock_id(NULL), 0);
+    CHECK_UINT(coir_semaphore_id(NULL), 0);
+    coir_lock_drop(first);
+    coir_lock_drop(second);
+    coir_semaphore_drop(semaphore);
+}
 
 TEST(lock, handle_may_be_dropped_while_it_is_held_and_waited_for)
 {
