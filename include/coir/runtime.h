@@ -58,7 +58,8 @@ COIR_API COIR_MUST_USE coir_result coir_run(coir_io *io, const coir_options *opt
 
 /*
  * coir_main: coir_run() for a whole program: prints a failure to stderr, drops the result and gives the exit status: OK 0, ERROR 1,
- * PANIC 70, CANCELED 130. The one function of coir that prints.
+ * PANIC 70, CANCELED 130. Failures of fibers that nobody saw are printed too, unless options have a hook for them. The one function
+ * of coir that prints.
  */
 COIR_API COIR_MUST_USE int coir_main(coir_io *io, const coir_options *options);
 

@@ -75,6 +75,38 @@ TEST(runtime_main, prints_failures_to_stderr_and_nothing_else)
     CHECK_STR(said.output, "");
 }
 
+static void note_unseen(void *env, uint64_t id, const coir_result *failure)
+{
+    (void)id;
+    note("%s:%s", (const char *)env, coir_error_message(&failure->value));
+}
+
+TEST(runtime_main, prints_failures_that_nobody_saw_unless_a_hook_sees_them)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        coir_io *unseen = coir_as(coir_parallel(COIR_IOS(coir_failf(3, "lost one"), coir_panicf("lost two"), coir_unit())), coir_none());
+        CHECK_INT(main_of(coir_io_ref(unseen), COIR_OPTIONS(.workers = workers)), 0);
+        CHECK_CONTAINS(said.errors, "whose end nobody waited for: ");
+        CHECK_CONTAINS(said.errors, "lost one");
+        CHECK_CONTAINS(said.errors, "lost two");
+        CHECK(strncmp(said.errors, "fiber ", 6) == 0);
+        CHECK_STR(said.output, "");
+        CHECK_INT(main_of(coir_attempt(coir_failf(3, "seen")), COIR_OPTIONS(.workers = workers)), 0);
+        CHECK_STR(said.errors, "");
+        CHECK_INT(main_of(coir_then(unseen, coir_failf(4, "the main one")),
+                          COIR_OPTIONS(.workers = workers, .on_unseen_failure = note_unseen, .env = "hook")), 1);
+        CHECK(strstr(said.errors, "lost") == NULL);
+        CHECK_CONTAINS(said.errors, "the main one");
+        const char *told = notes();
+        CHECK_CONTAINS(told, "hook:lost one");
+        CHECK_CONTAINS(told, "hook:lost two");
+    }
+    CHECK_INT(main_of(coir_as(coir_fork(coir_failf(3, "lost")), coir_none()), NULL), 0);
+    CHECK_CONTAINS(said.errors, "lost");
+    coir_options other = { .size = sizeof other + 8 };
+    CHECK_INT(main_of(coir_unit(), &other), 70);
+}
+
 TEST(runtime_main, drops_the_result)
 {
     main_of(coir_pure(thing(1)), NULL);
