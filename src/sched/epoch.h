@@ -23,12 +23,10 @@ struct epoch {
 void coir__epoch_init(struct epoch *epoch);
 void coir__epoch_stop(struct epoch *epoch);                     /* nobody is woken any more; twice is harmless */
 void coir__epoch_done(struct epoch *epoch);                     /* no sleeper is left */
-/* epoch_expects: whether a sleeper is still to be woken. [EPOCH] `firing` is set before the sleepers are taken out, and cleared after they were
- * made ready: who sees neither sleepers nor firing sees, after it, those fibers in the queue. */
-static inline bool epoch_expects(struct epoch *epoch)
-{
-    return load_acquire(&epoch->timers.earliest) != INT64_MAX || load_acquire(&epoch->firing);
-}
+/* epoch_sleeps: whether a sleeper is still to be woken. epoch_fires: whether some are just being woken. [EPOCH] `firing` is set before the sleepers
+ * are taken out, and cleared after they were made ready: who sees no sleeper, and after that no firing, sees after that those fibers in the queue. */
+static inline bool epoch_sleeps(struct epoch *epoch) { return load_acquire(&epoch->timers.earliest) != INT64_MAX; }
+static inline bool epoch_fires(struct epoch *epoch)  { return load_acquire(&epoch->firing); }
 bool coir__epoch_arm(struct epoch *epoch, struct timer *timer);           /* false: no memory, or no thread */
 
 #endif

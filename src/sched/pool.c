@@ -420,7 +420,7 @@ static uint64_t pool_sum(struct pool *pool, size_t counter)
 /* Whether something may still come to a run in which nothing is runnable. */
 static bool pool_expects(struct pool *pool)
 {
-    bool expects = epoch_expects(&pool->epoch) || POOL_SUM(pool, outside_begun) != POOL_SUM(pool, outside_done) ||
+    bool expects = epoch_sleeps(&pool->epoch) || POOL_SUM(pool, outside_begun) != POOL_SUM(pool, outside_done) ||
                    POOL_SUM(pool, callbacks_begun) != POOL_SUM(pool, callbacks_done);
     for (unsigned i = 0; i < pool->count; i++)
         expects = expects || timers_earliest(&pool->workers[i]->timers) != INT64_MAX;
@@ -471,8 +471,9 @@ static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
     if (!pool_injected_is_empty(pool))
         return RUN_HAS_WORK;
     bool all_ended = POOL_SUM(pool, forked) == POOL_SUM(pool, ended), expects = pool_expects(pool);
-    /* What was expected may just have come, or another worker may have woken, and ended again, between two of the sums. */
-    if (!pool_injected_is_empty(pool) || !pool_was_still(pool, awakenings))
+    /* What was expected may just have come, or another worker may have woken, and ended again, between two of the sums. Firing ends without a
+     * worker's awakening, after which a judgement that counted on it would still stand: so it is waited for. */
+    if (epoch_fires(&pool->epoch) || !pool_injected_is_empty(pool) || !pool_was_still(pool, awakenings))
         return RUN_HAS_WORK;
     if (all_ended) {
         pool_stop(pool, coir_ok(coir_none()));

@@ -32,11 +32,13 @@ static void arm(int number, int64_t due)
     CHECK(coir__epoch_arm(&epoch, &timer_list[number]));
 }
 
+static bool expects_some(void) { return epoch_sleeps(&epoch) || epoch_fires(&epoch); }
+
 TEST(sched_epoch, without_sleepers_there_is_no_thread_and_nothing_to_expect)
 {
     open_all();
     CHECK(!epoch.running);
-    CHECK(!epoch_expects(&epoch));
+    CHECK(!expects_some());
     close_all();
 }
 
@@ -45,10 +47,10 @@ TEST(sched_epoch, sleeper_wakes_when_its_moment_has_come_and_not_before)
     open_all();
     int64_t due = clock_epoch() + 20 * MS;
     arm(0, due);
-    CHECK(epoch_expects(&epoch) || clock_epoch() >= due);
+    CHECK(expects_some() || clock_epoch() >= due);
     CHECK_SOON(atomic_load(&stage.readied[0]) == 1);
     CHECK(clock_epoch() >= due);
-    CHECK_SOON(!epoch_expects(&epoch));
+    CHECK_SOON(!expects_some());
     close_all();
 }
 
@@ -62,7 +64,7 @@ TEST(sched_epoch, who_sleeps_shorter_overtakes_who_slept_before)
         CHECK_SOON(atomic_load(&stage.readied[i]) == 1);
     }
     CHECK_INT(atomic_load(&stage.readied[0]), 0);
-    CHECK(epoch_expects(&epoch));
+    CHECK(expects_some());
     close_all();                                        /* and the end does not wait for the other */
 }
 
@@ -102,7 +104,7 @@ TEST(sched_epoch, sleepers_that_are_disarmed_do_not_wake)
             coir__timers_disarm(&timer_list[i]);
     }
     CHECK_SOON(atomic_load(&stage.ready_count) == 50 + lost);
-    CHECK_SOON(!epoch_expects(&epoch));
+    CHECK_SOON(!expects_some());
     for (int i = 1; i < 100; i += 2)
         CHECK_INT(atomic_load(&stage.readied[i]), 1);
     close_all();
@@ -115,7 +117,7 @@ TEST(sched_epoch, nothing_is_expected_only_once_all_are_awake)
     for (int round = 0; round < scaled(2000); round++) {
         int before = atomic_load(&stage.ready_count);
         arm(round % STAGE_FIBERS, clock_epoch() + round % 3 * 10000);
-        while (epoch_expects(&epoch))
+        while (expects_some())
             sched_yield();
         CHECK_INT(atomic_load(&stage.ready_count), before + 1);
     }
@@ -173,4 +175,20 @@ TEST(sched_epoch, sleeper_is_waited_for_by_a_run_in_which_nothing_else_happens)
     for (int i = 0; i < scaled(200); i++)
         CHECK_STR(outcome(2, coir_sleep_until(in_ms(1))), "OK 0");
     CHECK_UINT(coir_counters_now().deadlocks, before);
+}
+
+static coir_io *sleep_200_us(void *unused)
+{
+    (void)unused;
+    return coir_sleep_until(timespec_of_ns(clock_epoch() + 200 * 1000));
+}
+
+/* The fiber that the thread has woken may have ended, and its worker look whether the run is silent, before the thread says that it is done. */
+TEST(sched_epoch, silence_after_the_last_sleeper_is_found_however_soon_that_one_ends)
+{
+    for (int i = 0; i < scaled(500); i++) {
+        coir_result result = run(2, coir_then(coir_fork(coir_suspend(sleep_200_us, NULL)), coir_never()));
+        CHECK_TAG(result, COIR_PANIC);
+        coir_result_drop(&result);
+    }
 }
