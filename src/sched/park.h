@@ -11,6 +11,10 @@
  * The fences are in one total order. If S2 misses K1, the worker's fence came first, so K2 finds it among the idle and wakes it. The
  * event count closes the rest: its value is read before S1, so a wake-up after S1 makes coir__park_wait() return at once.
  *
+ * A waker that sees somebody spinning wakes nobody. So there S1 is also the store with which the spinner says that it has stopped, and S2 the look
+ * that it takes then, wherever that is: worker_spin() has a fence of its own. Without it the spinner could take what it found, and run it for as
+ * long as it likes, while what is pushed after that is left to its spinning.
+ *
  * S1, S2: pool.c, worker_rest(). K1, K2: pool.c, pool_inject(). Concurrency Kit's ck_ec is the event count.
  */
 #ifndef SCHED_PARK_H

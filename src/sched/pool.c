@@ -404,7 +404,8 @@ static bool worker_spin(struct worker *worker)
             found = !pool_injected_is_empty(pool) || load_relaxed(&pool->stopped);
         }
     } while (!found && clock_monotonic() < end);
-    store_relaxed(&pool->spinning, 0);
+    store_relaxed(&pool->spinning, 0);                                          /* S1 */
+    fence_full();                                                               /* [PARK] pairs with pool_inject() */
     return found;
 }
 
