@@ -55,6 +55,18 @@ static bool graph_room(struct graph *graph)
     return true;
 }
 
+/* False: it does not wait. */
+static bool edge_of(coir_fiber *fiber, struct edge *edge)
+{
+    if (!coir__look(fiber, &edge->seen, NULL, 0))
+        return false;
+    edge->from = fiber->id;
+    edge->fiber = fiber;
+    edge->claim = CLAIM_LOST;
+    edge->mark = 0;
+    return true;
+}
+
 static bool note(void *env, coir_fiber *fiber)
 {
     struct graph *graph = env;
@@ -62,17 +74,12 @@ static bool note(void *env, coir_fiber *fiber)
         graph->complete = false;
         return false;
     }
-    struct edge *edge = &graph->edges[graph->count];
-    if (!coir__look(fiber, &edge->seen, NULL, 0)) {
+    if (!edge_of(fiber, &graph->edges[graph->count])) {
         enum wait_state state = wait_state_of(load_acquire(&fiber->wait.word));
         if (state == WAIT_ARMING || state == WAIT_PARKED)       /* PARKED: just now */
             graph->complete = false;
         return true;
     }
-    edge->from = fiber->id;
-    edge->fiber = fiber;
-    edge->claim = CLAIM_LOST;
-    edge->mark = 0;
     graph->count++;
     return true;
 }
@@ -222,24 +229,92 @@ static bool is_concerned(const struct edge *edge, bool objects)
     return objects ? !edge->seen.known.for_fiber : edge->seen.known.for_fiber && edge->seen.known.holder == 0;
 }
 
-/* Without memory for notes: each wait for an object by itself, and what there is to say is that there was none. */
-static bool end_unnoted(void *env, coir_fiber *fiber)
+/*
+ * Without memory for notes. Nobody moves in a silent run, so what would have been noted can be looked up again each time. What is ended is
+ * the first of these that there is: every wait for an object; every wait for the first of several fibers; otherwise all wait for one
+ * fiber each, so there is a ring, of which one wait is enough, for the others end with it.
+ */
+struct unnoted { bool objects; coir_fiber *taken; size_t count; };
+
+/* Claimed, with its verdict, and linked: it is in no queue. */
+static bool take_unnoted(void *env, coir_fiber *fiber)
 {
-    size_t *woken = env;
-    struct seen seen;
-    if (coir__look(fiber, &seen, NULL, 0) && !seen.known.for_fiber)
-        *woken += coir__claim(fiber, seen.generation, CLAIMED_BY_VERDICT, coir__no_memory());
+    struct unnoted *unnoted = env;
+    struct edge edge;
+    if (!edge_of(fiber, &edge) || !is_concerned(&edge, unnoted->objects))
+        return true;
+    wait_take(&edge);
+    if (edge.claim == CLAIM_LOST)
+        return true;
+    fiber->result = silence_verdict(&edge);
+    fiber->claimed_by = CLAIMED_BY_VERDICT;
+    fiber->next = unnoted->taken;
+    unnoted->taken = fiber;
+    unnoted->count++;
     return true;
+}
+
+/* As with notes all are claimed before the first goes on. */
+static size_t end_unnoted(struct coir__run *run, bool objects)
+{
+    struct unnoted unnoted = { objects, NULL, 0 };
+    coir__run_each(run, take_unnoted, &unnoted);
+    for (coir_fiber *next, *fiber = unnoted.taken; fiber != NULL; fiber = next) {
+        next = fiber->next;
+        coir__make_ready(fiber);
+    }
+    return unnoted.count;
+}
+
+struct sought { uint64_t id; struct edge edge; };       /* id 0: whoever waits */
+
+static bool seek(void *env, coir_fiber *fiber)
+{
+    struct sought *sought = env;
+    return (sought->id != 0 && fiber->id != sought->id) || !edge_of(fiber, &sought->edge);
+}
+
+/* Its `from` is 0 if there is none. */
+static struct edge edge_sought(struct coir__run *run, uint64_t id)
+{
+    struct sought sought = { .id = id };
+    coir__run_each(run, seek, &sought);
+    return sought.edge;
+}
+
+/* Brent's walk: `behind` stays where it is for twice as long each time, until `ahead` comes round to it. */
+static size_t end_one_of_a_ring(struct coir__run *run)
+{
+    struct edge behind = edge_sought(run, 0), ahead = behind;
+    for (uint64_t steps = 0, limit = 1; ; steps++) {
+        if (steps == limit) {
+            behind = ahead;
+            limit *= 2;
+            steps = 0;
+        }
+        if (ahead.from == 0 || ahead.seen.known.holder == 0)
+            return 0;
+        ahead = edge_sought(run, ahead.seen.known.holder);
+        if (ahead.from == behind.from)
+            break;
+    }
+    wait_take(&ahead);
+    if (ahead.claim == CLAIM_LOST)
+        return 0;
+    wait_end(&ahead, silence_verdict(&ahead));
+    return 1;
 }
 
 static size_t silence_unnoted(struct coir__run *run, coir_result *report)
 {
-    size_t woken = 0;
-    if (report == NULL)
-        coir__run_each(run, end_unnoted, &woken);
-    else
-        *report = coir__no_memory();
-    return report == NULL ? woken : 1;
+    if (report != NULL) {
+        *report = verdict("nothing is left that could end any wait, and there was no memory to note who waits for what");
+        return 1;
+    }
+    size_t woken = end_unnoted(run, true);
+    if (woken == 0)
+        woken = end_unnoted(run, false);
+    return woken != 0 ? woken : end_one_of_a_ring(run);
 }
 
 size_t coir__deadlock_silence(struct coir__run *run, coir_result *report)
