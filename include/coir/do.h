@@ -66,7 +66,8 @@ COIR_API COIR_MUST_USE coir_io *coir_do(coir_step_fn *step, const void *frame, s
 
 /* COIR_FINALLY: opens the part that runs once on every way out: return, raise, become, a failed await, a panic, a cancellation. It
  * cannot be canceled, may await, and drops what the frame holds: coir_drop() of a zeroed field does nothing. Its failure is
- * appended to the outcome, as a finalizer's. */
+ * appended to the outcome, as a finalizer's. For what it awaits there may be no memory, which ends it: so it drops first, and what must
+ * be awaited for certain was built before and kept in the frame. */
 #define COIR_FINALLY    return coir_routine_end_(coir_self_, COIR_OK, coir_none()); case COIR_FINALLY_:
 #define COIR_END        return coir_routine_leave_(coir_self_); default: break; } return coir_routine_lost_(coir_self_)
 

@@ -153,7 +153,8 @@ COIR_API COIR_MUST_USE coir_io *coir_or_panic(coir_io *io);         /* an error 
 
 /*
  * Finalizers run after io, however it ended, also when the fiber is being canceled, and cannot be canceled themselves. Their
- * value is dropped; their failure is appended to io's, or is the result if io succeeded.
+ * value is dropped; their failure is appended to io's, or is the result if io succeeded. One of a single step, as coir_defer() or
+ * coir_release(), needs no memory to run.
  */
 COIR_API COIR_MUST_USE coir_io *coir_finally(coir_io *io, coir_io *finalizer);
 COIR_API COIR_MUST_USE coir_io *coir_finally_fn(coir_io *io, coir_final_fn *fn, void *env);     /* fn looks at the result */

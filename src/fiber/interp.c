@@ -383,6 +383,30 @@ static inline enum routine_way routine_offer(coir_fiber *fiber, coir_io *frame, 
     return routine_finalize(fiber, frame, io, result) ? ROUTINE_RUNS : ROUTINE_IS_OVER;
 }
 
+/* -------------------------------------------------------------------------------------------------- without memory */
+
+/* Without memory to pin it a shared io of one step is run all the same: so a release that several finalizers share needs none. Takes io. */
+static NOINLINE coir_result run_unpinned(coir_fiber *fiber, coir_io *io)
+{
+    coir_result result, no_memory = coir__no_memory();
+    switch (io->op) {
+    case OP_DEFER:
+        result = coir__checked(io->defer(io->env));
+        break;
+    case OP_DEFER_READ:
+        result = coir__checked(io->read(io->env, coir__context_value(fiber)));
+        break;
+    case OP_PRIM:
+        if (io->prim->attempt(fiber, io, &result) == PRIM_DONE)
+            break;
+        FALL_THROUGH;
+    default:
+        result = no_memory;
+    }
+    coir_io_drop(io);
+    return result;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
 static coir_value fork_one(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
@@ -802,8 +826,7 @@ pin:
     } else {
         frame = coir__node_new(OP_PIN, NODE_SMALL);
         if (unlikely(frame == NULL)) {
-            coir_io_drop(io);
-            result = coir__no_memory();
+            result = run_unpinned(fiber, io);
             GO_UP();
         }
         frame->pinned = io;
