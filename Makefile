@@ -16,6 +16,7 @@ DESTDIR =
 CHECK   =# 1: the checking build, with coir's own assertions, in build/check
 ONLY    =# run only those tests whose suite/sentence contains it
 ARGS    =# of the demo, and of the table of bench
+K       =# of fault: only the K-th allocation or thread fails
 V       =# 1: show the commands
 
 # --------------------------------------------------------------------------------------------------- what there is
@@ -24,7 +25,8 @@ V       =# 1: show the commands
 
 FLOORS    = base value io fiber resource sync channel sched outside sim observe runtime
 SOURCES   = $(wildcard src/*/*.c)
-TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c tests/fault/*.c)
+FAULT     = $(wildcard tests/fault/*.c)
+TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c) $(filter-out tests/fault/sweep.c,$(FAULT))
 STRESS    = $(wildcard tests/stress/*.c)
 BENCH     = $(wildcard tests/bench/*.c)
 HEADERS   = $(wildcard include/*.h include/coir/*.h)
@@ -46,11 +48,13 @@ OWN     = $(filter-out plain clang,$(VARIANT))
 flags.asan     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=5
 flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Itests/sanitizers/tsan -DCHECK_SLOWNESS=10
 flags.ubsan    = -O1 -fsanitize=undefined -fno-sanitize-recover=all -DCHECK_SLOWNESS=2
+flags.fault    = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCOIR_CHECK
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
 
 launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 $(SAME_ADDRESSES)
 launch.tsan     = env TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
 launch.ubsan    = env UBSAN_OPTIONS=print_stacktrace=1
+launch.fault    = env ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=8 UBSAN_OPTIONS=print_stacktrace=1 $(SAME_ADDRESSES)
 launch.valgrind = valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
                   --show-leak-kinds=definite,indirect,possible --trace-children=yes --fair-sched=yes
 # Kernels that scatter addresses widely are too much for the sanitizers of some compilers.
@@ -105,7 +109,7 @@ $(B)/obj/tests/bench/%.o: tests/bench/%.c $(B)/flags
 	mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(STRESS) $(BENCH) $(wildcard tests/check/*.c)))
+-include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(FAULT) $(STRESS) $(BENCH) $(wildcard tests/check/*.c)))
 
 $(B)/libcoir.a: $(call object,$(SOURCES))
 	echo "  ar      $@"
@@ -133,6 +137,13 @@ $(B)/tests: $(call object,$(TESTS)) $(RUNNER) $(B)/libcoir.a
 $(B)/stress: $(call object,$(STRESS)) $(RUNNER) $(B)/libcoir.a
 	echo "  link    $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(LIBS) $(RUNNER_LIBS)
+
+# Threads that cannot be started are its own doing, so it stands between coir and these two.
+$(B)/fault: $(call object,$(FAULT))
+$(B)/selffault: $(call object,tests/check/selffault.c tests/fault/fault.c tests/fault/sweep.c)
+$(B)/fault $(B)/selffault: $(call object,tests/check/check.c) $(B)/libcoir.a
+	echo "  link    $@"
+	$(LINK) -Wl,--wrap=pthread_create,--wrap=pthread_join -o $@ $(filter %.o,$^) $(LIBS)
 
 $(B)/selftest: $(call object,tests/check/selftest.c) $(RUNNER) $(B)/libcoir.a
 	echo "  link    $@"
@@ -174,7 +185,7 @@ demo: $(B)/examples/bounded_api_calls	## thousands of API calls, never more than
 bench: $(B)/bench	## one line of figures for each workload, with the budget
 	$< --table $(ARGS)
 
-.PHONY: check asan tsan ubsan valgrind clang stress selftest
+.PHONY: check asan tsan ubsan valgrind clang stress fault selftest
 check: | $(AFTER_DEPS)	## the suites and examples in the checking build
 	$(MAKE) CHECK=1 run-tests
 
@@ -191,17 +202,24 @@ clang: | $(AFTER_DEPS)	## the suites and examples, all built by clang
 stress: | $(AFTER_DEPS)	## many threads for minutes; also with VARIANT=tsan
 	$(MAKE) VARIANT=$(if $(OWN),$(VARIANT),own) run-stress
 
+fault: | $(AFTER_DEPS)	## programs in which each allocation fails, and each thread; ONLY=program K=17 repeats one
+	$(MAKE) VARIANT=fault run-fault
+
 selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner and sanitizer
 	for variant in plain own asan tsan ubsan; do $(MAKE) VARIANT=$$variant CHECK= build-selftest || exit 1; done
+	$(MAKE) VARIANT=fault CHECK= build/fault/selffault
 	tests/check/selftest
 
 # In the variant at hand; called by the targets above.
-.PHONY: run-tests run-stress build-selftest
+.PHONY: run-tests run-stress run-fault build-selftest
 run-tests: $(if $(OWN),,all) $(B)/tests $(if $(filter valgrind,$(VARIANT)),,examples)
 	tests/check/tally $(SUITES) $(if $(ONLY)$(filter valgrind,$(VARIANT)),,$(RUN_EXAMPLES))
 
 run-stress: $(B)/stress
 	tests/check/tally "$(launch.$(VARIANT)) $(B)/stress -v $(ONLY)"
+
+run-fault: $(B)/fault
+	tests/check/tally "$(launch.$(VARIANT)) $(B)/fault $(K:%=-k %) $(ONLY)"
 
 build-selftest: $(B)/selftest
 

@@ -1,0 +1,218 @@
+/*
+ * sweep.c - every program of this folder with each of its allocations failing, and each of its threads
+ *
+ *     fault [-k K] [PROGRAM...]       the programs so named (all of them without a name); -k: only the K-th allocation and thread fail
+ *
+ * For k = 0, 1, 2 ... the k-th allocation fails, alone, with the next one, or with all after it, until a run needs no more of them. The same
+ * for threads. On several workers the number differs from run to run, so there k goes on a little beyond the largest that was seen.
+ *
+ * A sweep is a child process, which has seen no allocation yet: so what coir makes once for the process fails too. When it dies or
+ * hangs, its parent knows at which k by the page that they share, reports it, and goes on with a new child behind it. Children must not be
+ * forked from a process that has run an io, so the parent runs none.
+ *
+ * The last line is "N passed, M failed" (programs); the status is 0 when at least one passed and none failed.
+ */
+#include "fault.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum { SECONDS_MAX = 20, MARGIN = 5, FAULTS_SHOWN = 5, STATUS_HANGS = 99 };
+
+/* ------------------------------------------------------------------------------------------------- threads that fail */
+
+/* The program is linked with --wrap for these two. */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *env);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *env);
+int __real_pthread_join(pthread_t thread, void **value);
+int __wrap_pthread_join(pthread_t thread, void **value);
+
+static atomic_llong threads_running;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *env)
+{
+    int error = fault_strikes(&fault_threads) ? EAGAIN : __real_pthread_create(thread, attributes, body, env);
+    if (error == 0)
+        atomic_fetch_add(&threads_running, 1);
+    return error;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **value)
+{
+    int error = __real_pthread_join(thread, value);
+    if (error == 0)
+        atomic_fetch_sub(&threads_running, 1);
+    return error;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ sweeps */
+
+enum what { MEMORY, THREADS };
+
+struct sweep { enum what what; unsigned workers; const char *text; long long count; };
+
+static const struct sweep sweeps[] = {
+    { MEMORY, 1, "allocation %lld fails", 1 },
+    { MEMORY, 1, "allocation %lld and the next fail", 2 },
+    { MEMORY, 1, "allocation %lld and all after it fail", FAULT_FOR_GOOD },
+    { MEMORY, 2, "allocation %lld fails", 1 },
+    { MEMORY, 2, "allocation %lld and all after it fail", FAULT_FOR_GOOD },
+    { THREADS, 4, "thread %lld cannot be started", 1 },
+    { THREADS, 4, "thread %lld and all after it cannot be started", FAULT_FOR_GOOD },
+};
+enum { SWEEPS = sizeof sweeps / sizeof *sweeps };
+
+/* What a child tells its parent, in memory that they share. */
+static struct told {
+    long long k, most;                                  /* which fails now; the most that a run has asked for */
+    long long right, enomem, wrong;                     /* runs that ended so */
+    long long kept, memory;                             /* by the run in which nothing fails */
+    bool      is_over;                                  /* all runs are made, and each was judged by itself */
+} *told;
+
+static struct fault_report report;
+
+static void say(const struct fault_program *program, const struct sweep *sweep, const char *what)
+{
+    char where[100];
+    snprintf(where, sizeof where, sweep->text, told->k);
+    fprintf(stderr, "FAIL  %s, on %u worker%s, where %s: %s\n      again: make fault ONLY=%s K=%lld\n", program->name, sweep->workers,
+            sweep->workers == 1 ? "" : "s", where, what, program->name, told->k);
+}
+
+/* How a child died: in the run that was the last, or when all were made: then some memory that is none of coir's was lost on the way. */
+static void say_death(const struct fault_program *program, const struct sweep *sweep, int status)
+{
+    if (told->is_over)
+        fprintf(stderr, "FAIL  %s, on %u worker%s: a leak, see above, in one of %lld runs\n", program->name, sweep->workers,
+                sweep->workers == 1 ? "" : "s", told->k);
+    else if (WIFEXITED(status))
+        say(program, sweep, WEXITSTATUS(status) == STATUS_HANGS ? "it hangs" : "its process has left, see above");
+    else
+        say(program, sweep, strsignal(WTERMSIG(status)));
+}
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    _exit(STATUS_HANGS);
+}
+
+static void try_once(const struct fault_program *program, const struct sweep *sweep)
+{
+    struct fault_span span = { told->k, sweep->count };
+    long long running = atomic_load(&threads_running);
+    alarm(SECONDS_MAX);
+    fault_try(program, sweep->workers, sweep->what == MEMORY ? span : FAULT_NONE, sweep->what == THREADS ? span : FAULT_NONE, &report);
+    if (atomic_load(&threads_running) != running) {
+        report.end = FAULT_WRONG;
+        snprintf(report.text, sizeof report.text, "%lld threads are left", atomic_load(&threads_running) - running);
+    }
+    long long asked = sweep->what == MEMORY ? report.memory : report.threads;
+    told->most = asked > told->most ? asked : told->most;
+    *(report.end == FAULT_RIGHT ? &told->right : report.end == FAULT_TOLD ? &told->enomem : &told->wrong) += 1;
+    if (report.end == FAULT_WRONG)
+        say(program, sweep, report.text);
+}
+
+/* In the child. */
+static void sweep_from(const struct fault_program *program, const struct sweep *sweep, long long last)
+{
+    fault_begin();
+    fault_keeps(told->kept, sweep->workers);
+    for (bool more = true; more && told->k <= last && told->wrong < FAULTS_SHOWN; told->k++) {
+        try_once(program, sweep);
+        more = report.struck || told->k < told->most + (sweep->workers == 1 ? 0 : MARGIN);
+    }
+    told->is_over = true;
+}
+
+/* In the child: what a run needs, and what it keeps, when nothing fails. */
+static void measure(const struct fault_program *program)
+{
+    fault_begin();
+    fault_keeps(1, 1 << 20);
+    fault_try(program, 1, FAULT_NONE, FAULT_NONE, &report);
+    told->kept = report.kept;
+    told->memory = report.memory;
+    if (report.end != FAULT_RIGHT)
+        fprintf(stderr, "FAIL  %s, where nothing fails: %s, expected %s\n", program->name, report.text, program->answer);
+    told->wrong += report.end != FAULT_RIGHT;
+}
+
+/* Gives how the child ended. */
+static int in_child(const struct fault_program *program, const struct sweep *sweep, long long last)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGALRM, on_alarm);
+        if (sweep == NULL)
+            measure(program);
+        else
+            sweep_from(program, sweep, last);
+        exit(0);                                        /* where the leak sanitizer looks round */
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        abort();
+    return status;
+}
+
+/* One sweep, in as many children as it takes. Gives how many runs came to a bad end. */
+static long long sweep_all(const struct fault_program *program, const struct sweep *sweep, long long only)
+{
+    told->k = only < 0 ? 0 : only;
+    told->most = told->wrong = 0;
+    for (told->is_over = false; !told->is_over && told->wrong < FAULTS_SHOWN && (only < 0 || told->k <= only); told->k++) {
+        int status = in_child(program, sweep, only < 0 ? LLONG_MAX : only);
+        if (status == 0)
+            break;
+        say_death(program, sweep, status);
+        told->wrong++;
+    }
+    return told->wrong;
+}
+
+/* --------------------------------------------------------------------------------------------------------- the program */
+
+static bool passes(const struct fault_program *program, long long only)
+{
+    memset(told, 0, sizeof *told);
+    if (in_child(program, NULL, 0) != 0 || told->wrong > 0) {
+        fprintf(stderr, "FAIL  %s, where nothing fails\n", program->name);
+        return false;
+    }
+    long long wrong = 0;
+    for (size_t i = 0; i < SWEEPS; i++)
+        wrong += sweep_all(program, &sweeps[i], only);
+    printf("%-24s %5lld allocations: %6lld runs ended right, %6lld without memory\n", program->name, told->memory, told->right, told->enomem);
+    return wrong == 0;
+}
+
+static bool is_named(const char *name, char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return count == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned passed = 0, failed = 0;
+    long long only = -1;
+    for (int option; (option = getopt(argc, argv, "k:")) != -1; ) {
+        if (option != 'k')
+            return 2;
+        only = atoll(optarg);
+    }
+    told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (told == MAP_FAILED)
+        return 2;
+    for (const struct fault_program *program = fault_programs(); program != NULL; program = program->next)
+        if (is_named(program->name, argv + optind, argc - optind))
+            *(passes(program, only) ? &passed : &failed) += 1;
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed > 0 || passed == 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * sync.c - locks and semaphores that fibers wait for
+ */
+#include "fault.h"
+
+/* -------------------------------------------------------------------------------------------------------------- locks */
+
+/* Reentrant, and shared by the fibers: each takes it twice, and gives it up while it holds it once. */
+static coir_io *held_twice(coir_lock *lock)
+{
+    return coir_with_lock(lock, coir_then(coir_yield(), coir_with_lock(lock, coir_then(coir_yield(), coir_pure(thing(1))))));
+}
+
+static coir_io *bare_acquire(coir_lock *lock)
+{
+    return coir_then(coir_lock_acquire(lock), coir_finally(coir_as(coir_yield(), thing(2)), coir_lock_release(lock)));
+}
+
+/* A lock that is still held ends as MISUSE of the fiber that holds it. */
+FAULT_PROGRAM(locks, "OK [<OK thing 1> <OK thing 1> <OK thing 1> <OK thing 2> <OK 0>]")
+{
+    coir_lock *lock = coir_lock_new();
+    coir_io *io = held_twice(lock), *again = coir_io_ref(io), *third = coir_io_ref(io);
+    coir_io *tried = coir_then(coir_lock_try(lock), coir_then(coir_attempt(coir_lock_release(lock)), coir_unit()));
+    coir_io *all = coir_parallel(COIR_IOS(io, again, third, bare_acquire(lock), tried));
+    coir_lock_drop(lock);
+    return coir_run(coir_flat_map(all, wait_it, NULL), options);
+}
+
+/* --------------------------------------------------------------------------------------------------------- semaphores */
+
+static coir_io *using(coir_semaphore *permits, int64_t count, int number)
+{
+    return coir_with_permits(permits, count, coir_then(coir_yield(), coir_pure(thing(number))));
+}
+
+FAULT_PROGRAM(semaphores, "OK [<OK thing 1> <OK thing 1> <OK thing 3> <OK thing 1> <OK 0> <PANIC MISUSE>]")
+{
+    coir_semaphore *permits = coir_semaphore_new_bounded(3, 3);
+    coir_io *one = using(permits, 1, 1), *again = coir_io_ref(one), *third = coir_io_ref(one);
+    coir_io *bare = coir_then(coir_acquire(permits, 2), coir_finally(coir_as(coir_yield(), coir_none()), coir_release(permits, 2)));
+    coir_io *all = coir_parallel(COIR_IOS(one, again, using(permits, 3, 3), third, bare, coir_acquire(permits, 4)));
+    coir_result result = coir_run(coir_flat_map(all, wait_it, NULL), options);
+    if (permits != NULL && coir_semaphore_available(permits) != 3)
+        fault_wrong("%d permits are left", (int)coir_semaphore_available(permits));
+    coir_semaphore_drop(permits);
+    return result;
+}
