@@ -148,6 +148,14 @@ static inline size_t gate_waiting(struct gate *gate)
     return count;
 }
 
+static inline bool gate_is_open(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    bool is_open = gate->is_open;
+    pthread_mutex_unlock(&gate->lock);
+    return is_open;
+}
+
 static inline void gate_open(struct gate *gate)
 {
     pthread_mutex_lock(&gate->lock);

@@ -50,6 +50,46 @@ COIR_API COIR_MUST_USE coir_io *coir_wait(const coir_value *fibers);
 /* coir_wait_any: waits for the first of them to end. Gives its index; the others go on. Of none: a panic, code EINVAL. */
 COIR_API COIR_MUST_USE coir_io *coir_wait_any(const coir_value *fibers);
 
+/*
+ * Cancellation asks a fiber to stop. It is seen before an instruction is run, and by a fiber that waits, whatever it waits for; never by a result
+ * that is there already, so a value wins over a cancellation that comes with it. Then the fiber unwinds: finalizers run, in order, no
+ * handler of errors or panics is asked, and the fiber ends as CANCELED. Who is canceled in a queue loses nothing for the others.
+ * A request that no instruction met leaves no trace.
+ *
+ * coir_cancel: asks, and waits until the fiber has ended, with its finalizers. Its own wait cannot be canceled. Twice, of an ended fiber, of another
+ * run's: harmless. Of oneself: returns at once, and is seen at the next instruction. In a ring of fibers that cancel each other nobody waits.
+ * A fiber that has not begun ends as CANCELED without running. Gives none.
+ * coir_cancel_all: of a fiber or of a list of them: all are asked before the first is waited for. Something else is a panic, code EINVAL.
+ * coir_cancel_nowait: only asks. coir_fiber_cancel: the same at once, from any thread. coir_cancel_self: the running fiber.
+ * From     cats-effect, but that a value wins.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_cancel(coir_fiber *fiber);
+COIR_API COIR_MUST_USE coir_io *coir_cancel_all(const coir_value *fibers);
+COIR_API COIR_MUST_USE coir_io *coir_cancel_nowait(coir_fiber *fiber);
+COIR_API COIR_MUST_USE coir_io *coir_cancel_self(void);
+COIR_API void coir_fiber_cancel(coir_fiber *fiber);                 /* NULL is harmless */
+
+/*
+ * coir_uncancelable: io does not see requests that come from outside of it; a time-out that is opened inside works there. They are seen when it has
+ * ended, by the next instruction. coir_cancelable: takes one such mask off for io, on its own fiber, so that a part of an uncancelable io can
+ * be canceled. Where there is none, and in finalizers and releases, it changes nothing. Masks count; both end with their io, however it ends.
+ * Forked fibers begin unmasked.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_uncancelable(coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_cancelable(coir_io *io);
+/* In a callback: whether its fiber is masked; whether it is asked to stop, also where that is masked. Elsewhere false. */
+COIR_API bool coir_is_masked(void);
+COIR_API bool coir_is_canceling(void);
+
+/*
+ * coir_timeout: io, or, when it has not ended within the limit, an error, code COIR_TIMEOUT: io is canceled, on the same fiber, and its finalizers have
+ * run before. A panic of theirs counts for more than the error. A value that is there wins over the deadline. coir_timeout_to: runs
+ * `instead` in place of the error. The limit counts from when the fiber first gives up its worker (waits, yields, or has used its budget), at
+ * most one turn late; so a time-out around what does not wait costs neither clock nor timer. Zero or less: io is not begun.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_timeout(coir_io *io, coir_duration limit);
+COIR_API COIR_MUST_USE coir_io *coir_timeout_to(coir_io *io, coir_duration limit, coir_io *instead);
+
 COIR_API COIR_MUST_USE coir_io *coir_yield(void);                   /* to the back of the queue */
 COIR_API COIR_MUST_USE coir_io *coir_self(void);                    /* the running fiber's own handle */
 

@@ -37,6 +37,7 @@ typedef struct coir_options {
     size_t        stack_size;                           /* of the workers' threads, in bytes; 0: the system's */
     coir_value    context;                              /* lent: outlives the run, so the options serve for a second one */
     coir_on_deadlock on_deadlock;
+    bool          cancel_rest;                          /* when the main fiber has ended the others are asked to stop; false: they are awaited */
     /* Called on a worker, at the latest before coir_run() returns, when a fiber failed and nobody can look at its result any more.
      * The failure is lent to look at. It must not wait or run ios. */
     void        (*on_unseen_failure)(void *env, uint64_t fiber_id, const coir_result *failure);

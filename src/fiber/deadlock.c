@@ -178,7 +178,7 @@ static size_t ring_end(const struct graph *graph, struct edge *start, coir_resul
         objects = objects || !edge->seen.known.for_fiber;
     while ((edge = edge_after(graph, edge)) != start);
     do
-        if (!objects || !edge->seen.known.for_fiber)
+        if (objects ? !edge->seen.known.for_fiber : !edge->seen.known.is_let_be)
             wait_take(edge);
     while ((edge = edge_after(graph, edge)) != start);
     size_t woken = 0;
@@ -226,7 +226,8 @@ static coir_result silence_verdict(const struct edge *edge)
  * those remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
 static bool is_concerned(const struct edge *edge, bool objects)
 {
-    return objects ? !edge->seen.known.for_fiber : edge->seen.known.for_fiber && edge->seen.known.holder == 0;
+    const struct waits_for *known = &edge->seen.known;
+    return objects ? !known->for_fiber : known->for_fiber && known->holder == 0 && !known->is_let_be;
 }
 
 /*

@@ -51,6 +51,7 @@ struct coir__run {
     struct run_token *token;                            /* I */
     const struct driver *driver;                        /* I */
     coir_options     options;                           /* I: completed with the defaults */
+    _Atomic bool     canceling;                         /* A: the main fiber has ended, and the others are asked to: see options.cancel_rest */
     ck_spinlock_fas_t slabs_lock;
     struct slab     *slabs;                             /* L under slabs_lock */
     struct slab     *strays_next;                       /* L: where the search for strays goes on */
@@ -70,6 +71,13 @@ struct coir__seat {
 };
 
 static inline bool seat_is_of(const struct coir__run *run) { return coir__me.seat != NULL && coir__me.seat->run == run; }
+
+/* coir__note_edge: a wait for `other` begins. One that crosses runs can be ended by what happens elsewhere, so its run must not be judged silent:
+ * such waits are counted, in the frame's number too, so that coir__note_edge_end() can take them off. */
+void coir__note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other);
+void coir__note_edge_end(coir_io *frame);
+/* coir__all_fibers: whether it is a fiber, or a list of nothing else. */
+bool coir__all_fibers(const coir_value *value);
 
 /* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */
 bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options);     /* false: no memory */

@@ -14,7 +14,7 @@
  */
 #include "fiber/fiber.h"
 
-#include "fiber/driver.h"
+#include "fiber/cancel.h"
 #include "fiber/local.h"
 
 #include <inttypes.h>
@@ -293,7 +293,11 @@ coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed,
     fiber->flags = 0;
     fiber->claimed_by = CLAIMED_BY_WAKER;
     store_relaxed(&fiber->seen, 0);
-    store_relaxed(&fiber->finalizing, 0);
+    fiber->mask = 0;
+    store_relaxed(&fiber->floor, 0);
+    store_relaxed(&fiber->asked, load_relaxed(&seat->run->canceling));
+    store_relaxed(&fiber->requested, load_relaxed(&seat->run->canceling));
+    store_relaxed(&fiber->cancels, 0);
     store_relaxed(&fiber->refs, 2);                     /* relaxed: nobody knows the fiber yet; so the phase */
     store_relaxed(&fiber->phase, PHASE_NEW);
     counter_add(&seat->forked, 1);
@@ -446,8 +450,24 @@ static void result_settle(coir_fiber *fiber)
         fetch_sub_release(&fiber->refs, 1u);            /* not the last: the run has one until the fiber has ended */
 }
 
+static bool ask_to_end(void *env, coir_fiber *fiber)
+{
+    (void)env;
+    coir__cancel_request(fiber);
+    return true;
+}
+
+/* Those who are forked from now on are asked as they begin: see coir__fiber_new(). */
+static void cancel_rest(struct coir__run *run)
+{
+    store_relaxed(&run->canceling, true);
+    coir__run_each(run, ask_to_end, NULL);
+}
+
 void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
 {
+    if (unlikely(fiber->flags & FIBER_MAIN) && seat->run->options.cancel_rest)
+        cancel_rest(seat->run);
     if (unlikely(fiber->held != NULL))
         held_abandon_all(fiber);
     if (unlikely(fiber->context != NULL)) {
@@ -485,12 +505,15 @@ void coir__fiber_discard(coir_fiber *fiber)
     if (fiber->context != NULL)
         coir__context_drop(fiber->context);
     fiber->context = NULL;
-    coir_result_drop(&fiber->result);                   /* what somebody gave it before it was out of all queues */
-    fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
     held_let_go(fiber);
+    ck_spinlock_fas_lock(&fiber->lock);                 /* somebody outside may be asking it to end: see request_from_outside() */
+    coir_result given = fiber->result;                  /* by somebody, before it was out of all queues */
+    fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
     fiber->flags |= FIBER_TYPED | FIBER_SHARABLE;
     store_relaxed(&fiber->seen, 1);
     store_release(&fiber->phase, PHASE_ENDED);
+    ck_spinlock_fas_unlock(&fiber->lock);
+    coir_result_drop(&given);
     coir_fiber_drop(fiber);
 }
 

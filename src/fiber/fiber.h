@@ -22,10 +22,10 @@
 struct coir__run;
 struct coir__seat;
 
-/* Something that a fiber holds and must not take with it when it ends: the head of a lock. */
+/* Something that a fiber has taken or opened: the head of a lock, which it must not take with it when it ends, or of a cancel_scope. */
 struct held {
     struct held *next, *prev;
-    void (*abandon)(struct held *held);                 /* its holder has ended: hand it on */
+    void (*abandon)(struct held *held);                 /* its holder has ended: hand it on; NULL: a cancel_scope */
     uint64_t serial;                                    /* the lock's number */
 };
 
@@ -34,7 +34,9 @@ enum fiber_flag {
     FIBER_WAITING   = 2,                                /* it was suspended: its top frame is the PRIM that it waits in */
     FIBER_FREE      = 4,                                /* the slot is in a free list */
     FIBER_TYPED     = 8,                                /* of an ended one: its result is more than plain bits */
-    FIBER_SHARABLE  = 16                                /* of an ended one: its result can be shared */
+    FIBER_SHARABLE  = 16,                               /* of an ended one: its result can be shared */
+    FIBER_UNTIMED   = 32,                               /* a time-out is open that has no timer yet: see coir__deadlines_arm() */
+    FIBER_MAIN      = 64                                /* the run's first */
 };
 
 /* The life of a fiber, for whoever looks on. ENDED is what joiners wait for. */
@@ -57,7 +59,7 @@ struct coir_fiber {
     uint64_t         id;                                /* I */
     struct coir__context *context;                      /* O: NULL: the run's own, and no keys */
     struct waiter   *waiters;                           /* L: who waits for the end */
-    struct held     *held;                              /* O: what it holds */
+    struct held     *held;                              /* O: the locks that it holds, and its open scopes (cancel.h) */
     void            *name;                              /* I: the object of a string, or NULL */
     _Atomic uint32_t refs;                              /* A: handles, and one for the run until the end */
     ck_spinlock_fas_t lock;
@@ -65,7 +67,11 @@ struct coir_fiber {
     uint8_t          flags;                             /* O */
     uint8_t          claimed_by;                        /* O: enum claimer */
     _Atomic uint8_t  seen;                              /* A: somebody has looked at the result, or it needs no looking */
-    _Atomic uint32_t finalizing;                        /* A, written by O: how many finalizers deep it is: 2^32 are 256 GiB of frames */
+    uint32_t         mask;                              /* O: how many masks deep it is: 2^32 are 128 GiB of frames */
+    _Atomic uint32_t floor;                             /* A, written by O: how many of them finalizers keep up; 0: it is in no finalizer */
+    _Atomic uint8_t  asked;                             /* A [CANCEL] a request may stand */
+    _Atomic uint8_t  requested;                         /* A [CANCEL] the fiber as a whole is asked to end */
+    _Atomic uint8_t  cancels;                           /* A: it waits in coir_cancel(): see cancel.c */
 };
 
 /* Fibers of one run; aligned to its size, so a fiber finds it by its address. Slabs come in blocks, which grow up to a huge page, so that a

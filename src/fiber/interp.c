@@ -10,7 +10,7 @@
  * What a callback was lent and did not take lives until the io that it gave has ended: the frame that called it becomes a KEEP frame
  * under that io, in place, so this never allocates.
  */
-#include "fiber/driver.h"
+#include "fiber/cancel.h"
 #include "fiber/local.h"
 #include "io/do.h"
 
@@ -144,9 +144,13 @@ static void context_restore(coir_fiber *fiber, coir_io *frame)
     fiber->context = frame->context;
 }
 
-static inline void finalizing_add(coir_fiber *fiber, int n)
+/* What a time-out makes of the cancellation that it asked for. A panic that was met while unwinding counts for more. */
+static NOINLINE coir_result timed_out(int64_t limit, coir_result canceled)
 {
-    store_relaxed(&fiber->finalizing, load_relaxed(&fiber->finalizing) + (uint32_t)n);
+    coir_drop(canceled.value);
+    coir_result result = coir_raise(coir__error(DOMAIN_COIR, COIR_TIMEOUT, "coir_timeout: it had not ended after %.3f s", (double)limit / 1e9));
+    result.also = canceled.also;
+    return coir__settled(result);
 }
 
 /* A failure that was met while another result stood: a finalizer's value is of no interest, its failure is. */
@@ -217,6 +221,10 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
     case OP_HOLD:
         hold_end(fiber, frame);
         break;
+    case OP_TIMEOUT:
+    case OP_TIMEOUT_TO:
+        coir__scope_close(fiber, &timed_of(frame)->scope);
+        break;
     }
 }
 
@@ -272,6 +280,7 @@ void coir__fiber_strip(coir_fiber *fiber)
         (void)wait_claim(&fiber->wait, wait_generation(&fiber->wait));          /* coir_fiber_dump() on another thread looks no more */
         fiber->flags &= (uint8_t)~FIBER_WAITING;
     }
+    (void)wait_claim(&fiber->wait, wait_generation(&fiber->wait));      /* from here on nobody looks at its frames, which will go */
 }
 
 void coir__frames_drop(coir_fiber *fiber)
@@ -316,14 +325,14 @@ static void routine_enter_final(coir_fiber *fiber, coir_io *frame)
 {
     frame->routine.routine.at = COIR_FINALLY_;
     frame->flags |= NODE_FINAL;
-    finalizing_add(fiber, 1);
+    frame->floor = final_enter(fiber);
 }
 
 /* What the routine ends with, `last` being what its final part ended with. */
 static coir_result routine_leave_final(coir_fiber *fiber, coir_io *frame, coir_result last)
 {
     coir_routine *routine = &frame->routine.routine;
-    finalizing_add(fiber, -1);
+    final_leave(fiber, frame->floor);
     coir_result outcome = coir_result_take(frame->flags & NODE_SAVED ? &frame->routine.outcome : &routine->result);
     if (frame->flags & NODE_SAVED)
         coir_result_drop(&routine->result);
@@ -340,7 +349,7 @@ static bool routine_finalize(coir_fiber *fiber, coir_io *frame, coir_io **io, co
     if (routine_awaits(routine, *io))
         return true;
     if (likely(routine->flags == ROUTINE_LOST && !(frame->flags & NODE_SAVED))) {
-        finalizing_add(fiber, -1);                      /* it has no COIR_FINALLY */
+        final_leave(fiber, frame->floor);               /* it has no COIR_FINALLY */
         coir__set(result, &routine->result);
         return false;
     }
@@ -454,6 +463,14 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
 
 #define SAVE()        (fiber->io = io, fiber->top = top, coir__set(&fiber->result, &result),                            \
                        fiber->flags = (uint8_t)((fiber->flags & ~FIBER_BORROWED) | (borrowed ? FIBER_BORROWED : 0)))
+/* Without memory for a timer the time-out begins a turn later. */
+#define GIVE_UP(why)                                                                                                     \
+    do {                                                                                                                 \
+        if (unlikely(fiber->flags & FIBER_UNTIMED))                                                                      \
+            (void)coir__deadlines_arm(seat, fiber);                                                                      \
+        SAVE();                                                                                                          \
+        return (why);                                                                                                    \
+    } while (0)
 #define DOWN(op)      case OP_##op
 #define UP(op)        case OP_##op
 #define GO_DOWN()     goto down
@@ -525,8 +542,12 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
 down:                                                   /* io is not NULL: nodes hold none, and what callbacks give is looked at */
     if (unlikely(--budget < 0)) {
         coir__set_ok(&result, coir_none());
-        SAVE();
-        return STOP_SPENT;
+        GIVE_UP(STOP_SPENT);
+    }
+    if (unlikely(load_relaxed(&fiber->asked)) && coir__cancel_seen(fiber, &result)) {
+        if (!borrowed)
+            coir_io_drop(io);
+        GO_UP();
     }
     if (!borrowed && unlikely(!coir__node_sole(io)))
         goto shared;
@@ -758,6 +779,34 @@ dispatch:
         PUSHED();
         goto step;
 
+    DOWN(MASK): {
+        PUSH(NODE_SMALL);
+        coir_io *child = io->child;
+        PUSHED();
+        fiber->mask++;
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(UNMASK): {
+        PUSH(NODE_SMALL);
+        coir_io *child = io->child;
+        PUSHED();
+        if (fiber->mask > load_relaxed(&fiber->floor)) {
+            fiber->mask--;
+            frame->flags |= NODE_SAVED;
+        }
+        io = child;
+        GO_DOWN();
+    }
+    DOWN(TIMEOUT): DOWN(TIMEOUT_TO): {
+        PUSH(TIMED_SIZE);
+        coir_io *child = io->child;
+        PUSHED();
+        coir__scope_open(fiber, &timed_of(frame)->scope, timed_of(frame)->limit);
+        io = child;
+        GO_DOWN();
+    }
+
     DOWN(FORK):
         GIVEN_VALUE(fork_one(seat, fiber, io->child, borrowed));
         FREE_OWNED();
@@ -771,8 +820,7 @@ dispatch:
         FREE_OWNED();
         coir__set_ok(&result, coir_none());
         io = NULL;
-        SAVE();
-        return STOP_YIELDED;
+        GIVE_UP(STOP_YIELDED);
     DOWN(SELF):
         FREE_OWNED();
         result = coir_ok(coir_own(coir_fiber_ref(fiber), &coir_fiber_type));
@@ -858,17 +906,25 @@ no_memory:                                              /* for the frame of a bo
 arm:                                                    /* frame is top */
     io = NULL;
     coir__set_ok(&result, coir_none());                 /* what went before has gone its way */
+    if (unlikely(fiber->flags & FIBER_UNTIMED) && !coir__deadlines_arm(seat, fiber)) {
+        result = coir__no_memory();
+        goto prim_done;
+    }
     SAVE();
     wait_begin(&fiber->wait);
     fiber->flags |= FIBER_WAITING;
+    fiber->claimed_by = CLAIMED_BY_WAKER;               /* until somebody else says so */
     if (frame->prim->arm(fiber, frame, &result) == PRIM_DONE) {
         wait_give_up(&fiber->wait);
         fiber->flags &= (uint8_t)~FIBER_WAITING;
         goto prim_done;
     }
     seat->fiber = NULL;
-    if (wait_let_go(&fiber->wait))
-        return STOP_PARKED;                             /* somebody else's from here on */
+    if (wait_let_go(&fiber->wait)) {                    /* somebody else's from here on */
+        if (unlikely(load_full(&fiber->asked)))                                 /* W2 [CANCEL] */
+            coir__cancel_poke(fiber);
+        return STOP_PARKED;
+    }
     seat->fiber = fiber;
     coir__set(&result, &fiber->result);
 
@@ -877,6 +933,10 @@ resumed:
     fiber->flags &= (uint8_t)~FIBER_WAITING;
     io = NULL;
     frame = top;
+    if (unlikely(fiber->claimed_by == CLAIMED_BY_CANCEL && frame->prim->cancel != NULL)) {
+        frame->prim->cancel(fiber, frame);
+        goto arm;
+    }
     if (unlikely(fiber->claimed_by != CLAIMED_BY_WAKER))
         frame->prim->disarm(fiber, frame);
     else if (frame->prim->woken != NULL && frame->prim->woken(fiber, frame, &result) == PRIM_WAIT)
@@ -954,8 +1014,7 @@ up:
     }
     if (unlikely(--budget < 0)) {
         io = NULL;
-        SAVE();
-        return STOP_SPENT;
+        GIVE_UP(STOP_SPENT);
     }
     switch ((enum op)frame->op) {
     UP(MAP):
@@ -1169,7 +1228,7 @@ up:
         frame->op = OP_MERGE;
         frame->flags |= NODE_FINAL;
         coir__set(&frame->result, &result);
-        finalizing_add(fiber, 1);
+        frame->floor = final_enter(fiber);
         GO_DOWN();
     UP(ON_FAILURE):
         if (likely(result.tag != COIR_ERROR && result.tag != COIR_PANIC)) {
@@ -1181,8 +1240,9 @@ up:
         const char *name = frame->op == OP_FINALLY_FN ? "coir_finally_fn" : "coir_on_failure";
         coir__set(&frame->result, &result);
         frame->flags |= NODE_FINAL;
-        finalizing_add(fiber, 1);
+        uint32_t floor = final_enter(fiber);
         io = frame->final(frame->env, &frame->result);
+        frame->floor = floor;                           /* env was there */
         frame->op = OP_MERGE;
         borrowed = false;
         if (unlikely(io == NULL)) {
@@ -1208,7 +1268,7 @@ up:
         GO_DOWN();
     UP(MERGE):
         if (frame->flags & NODE_FINAL)
-            finalizing_add(fiber, -1);
+            final_leave(fiber, frame->floor);
         if (likely(result.tag == COIR_OK)) {
             coir_drop(result.value);
             coir__set(&result, &frame->result);
@@ -1296,6 +1356,41 @@ up:
             coir__prim_drop(frame);
         coir__node_free(frame);
         GO_UP();
+    }
+    UP(MASK):
+        fiber->mask--;
+        POP_FREE();
+        GO_UP();
+    UP(UNMASK):
+        fiber->mask += (frame->flags & NODE_SAVED) != 0;
+        POP_FREE();
+        GO_UP();
+    UP(TIMEOUT): {
+        struct timed *timed = timed_of(frame);
+        coir__scope_close(fiber, &timed->scope);
+        if (unlikely(result.tag == COIR_CANCELED && coir__scope_meant(fiber, &timed->scope)))
+            result = timed_out(timed->limit, result);
+        POP_FREE();
+        GO_UP();
+    }
+    UP(TIMEOUT_TO): {
+        struct timed *timed = timed_of(frame);
+        io = frame->second;
+        borrowed = frame->flags & NODE_BORROWED;
+        coir__scope_close(fiber, &timed->scope);
+        if (likely(result.tag != COIR_CANCELED || !coir__scope_meant(fiber, &timed->scope))) {
+            POP_FREE();
+            goto leave_second;
+        }
+        coir_drop(result.value);
+        if (likely(result.also == NULL)) {
+            POP_FREE();
+            GO_DOWN();
+        }
+        frame->op = OP_MERGE;                           /* what failed while it unwound was nobody's to take */
+        frame->flags &= (uint8_t)~NODE_FINAL;
+        frame->result = coir__of_failures(result.also);
+        GO_DOWN();
     }
     UP(OWNS):
         POP();

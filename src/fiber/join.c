@@ -18,9 +18,7 @@ static coir_result self_join(const coir_fiber *fiber, const char *function)
                         coir__fiber_label(fiber, label, sizeof label));
 }
 
-/* A wait for `other` begins. One that crosses runs can be ended by what happens elsewhere, so its run must not be judged silent: such waits are
- * counted, in the frame's number too, so that note_end() can take them off. */
-static void note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other)
+void coir__note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other)
 {
     if (unlikely(run_of(other) != run_of(fiber))) {
         counter_add(&coir__me.seat->outside_begun, 1);
@@ -29,7 +27,7 @@ static void note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other)
     counter_add(&coir__me.seat->edges_begun, 1);
 }
 
-static void note_end(coir_io *frame)
+void coir__note_edge_end(coir_io *frame)
 {
     if (unlikely(frame->prim_own.number > 0))
         counter_add(&coir__me.seat->outside_done, (uint64_t)frame->prim_own.number);
@@ -76,10 +74,10 @@ static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_
 static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_fiber *other = frame->object;
-    note_edge(fiber, frame, other);
+    coir__note_edge(fiber, frame, other);
     if (coir__fiber_await(other, &frame->prim_own.waiter))
         return PRIM_WAIT;
-    note_end(frame);
+    coir__note_edge_end(frame);
     joined(other, result);
     return PRIM_DONE;
 }
@@ -87,7 +85,7 @@ static enum prim_step join_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
 static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     (void)fiber;
-    note_end(frame);
+    coir__note_edge_end(frame);
     joined(frame->object, result);
     return PRIM_DONE;
 }
@@ -95,7 +93,7 @@ static enum prim_step join_woken(coir_fiber *fiber, coir_io *frame, coir_result 
 static void join_disarm(coir_fiber *fiber, coir_io *frame)
 {
     (void)fiber;
-    note_end(frame);
+    coir__note_edge_end(frame);
     coir__fiber_unawait(frame->object, &frame->prim_own.waiter);
 }
 
@@ -190,11 +188,11 @@ static enum prim_step wait_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
     struct fibers fibers = fibers_of(&list->fibers);
     for (list->left = ended_from_back(fibers, list->left); list->left > 0; list->left--) {
         coir_fiber *other = fiber_at(fibers, list->left - 1);
-        note_edge(fiber, frame, other);
+        coir__note_edge(fiber, frame, other);
         if (coir__fiber_await(other, &frame->prim_own.waiter))
             return PRIM_WAIT;
     }
-    note_end(frame);
+    coir__note_edge_end(frame);
     *result = all_results(fibers);
     return PRIM_DONE;
 }
@@ -203,7 +201,7 @@ static enum prim_step wait_woken(coir_fiber *fiber, coir_io *frame, coir_result 
 {
     struct wait_list *list = list_of(frame);
     struct fibers fibers = fibers_of(&list->fibers);
-    note_end(frame);
+    coir__note_edge_end(frame);
     list->left = ended_from_back(fibers, list->left);
     frame->prim_own.waiter.fiber = fiber;
     if (list->left > 0)
@@ -216,7 +214,7 @@ static void wait_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
-    note_end(frame);
+    coir__note_edge_end(frame);
     coir__fiber_unawait(fiber_at(fibers_of(&list->fibers), list->left - 1), &frame->prim_own.waiter);
 }
 
@@ -277,7 +275,7 @@ static enum prim_step any_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
         list->waiters[i] = (struct waiter){ NULL, NULL, NULL };
     for (size_t i = fibers.count; i-- > 0; ) {          /* backwards: of a fiber named twice the first place is woken */
         coir_fiber *other = fiber_at(fibers, i);
-        note_edge(fiber, frame, other);
+        coir__note_edge(fiber, frame, other);
         list->waiters[i].fiber = fiber;
         if (coir__fiber_await(other, &list->waiters[i]))
             continue;
@@ -298,7 +296,7 @@ static enum prim_step any_woken(coir_fiber *fiber, coir_io *frame, coir_result *
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
-    note_end(frame);
+    coir__note_edge_end(frame);
     const struct waiter *first = result->value.ptr;
     coir__set_ok(result, coir_int(first - list->waiters));
     any_unawait(list);
@@ -309,7 +307,7 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct wait_list *list = list_of(frame);
     (void)fiber;
-    note_end(frame);
+    coir__note_edge_end(frame);
     if (list->waiters != NULL)
         any_unawait(list);
 }
@@ -326,7 +324,7 @@ static const struct coir__prim wait_any_prim = {
     .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop, .waits_for = any_waits_for,
 };
 
-static bool all_fibers(const coir_value *value)
+bool coir__all_fibers(const coir_value *value)
 {
     if (value->type != &coir_fiber_type && value->type != &coir_list_type)
         return false;
@@ -343,7 +341,7 @@ static coir_io *wait_node(const struct coir__prim *prim, const char *function, c
         return NULL;
     if (coir__is_panic_value(fibers))
         return coir_pure(coir_share(fibers));
-    if (!all_fibers(fibers))
+    if (!coir__all_fibers(fibers))
         return coir__bad_argument(function, "neither a fiber nor a list of fibers");
     if (prim == &wait_any_prim && fibers_of(fibers).count == 0)
         return coir__bad_argument(function, "of no fibers none can end");

@@ -34,7 +34,7 @@ coir_status coir_fiber_status(const coir_fiber *fiber)
     case PHASE_ENDED:
         return COIR_ENDED;
     }
-    if (load_relaxed(&seen->finalizing) > 0)
+    if (load_relaxed(&seen->floor) > 0)
         return COIR_FINALIZING;
     switch (wait_state_of(load_relaxed(&seen->wait.word))) {
     case WAIT_RUNNING:

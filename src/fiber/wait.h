@@ -12,7 +12,8 @@
  *   GIVEN      -          goes on: RUNNING   loses            -                      no        claimed early, its result is there
  *   LEFT       -          -             loses                 TAKEN, makes ready     no        claimed early, the worker has gone
  *   TAKEN      -          -             loses                 makes ready            no        the claimer owns the fiber
- *   HELD       -          -             waits for PARKED      -                      -         somebody reads the fiber's frame
+ *   HELD       -          -             waits for PARKED      -                      -         somebody reads the fiber's frame; take_held(),
+ *                                                                                              by that one, makes it TAKEN
  *        - cannot happen: asserted in the checking build
  *
  * Who wins a claim owns the right to write the fiber's result, once; who loses keeps what it wanted to give and hands it on. A claim
@@ -79,7 +80,7 @@ static inline bool wait_let_go(struct wait *wait)
         enum wait_state to = wait_state_of(word) == WAIT_ARMING ? WAIT_PARKED : WAIT_LEFT;
         if (wait_state_of(word) == WAIT_GIVEN)
             return false;                               /* wait_resumed() follows */
-        if (cas_acq_rel(&wait->word, &word, base | to))                     /* [WAIT-PARK] [WAIT-GIVE] */
+        if (cas_full(&wait->word, &word, base | to))                        /* [WAIT-PARK] [WAIT-GIVE], W1 of [CANCEL] */
             return true;
     }
 }
@@ -136,6 +137,14 @@ static inline bool wait_hold(struct wait *wait)
 {
     uint64_t word = load_acquire(&wait->word);
     return wait_state_of(word) == WAIT_PARKED && cas_acq_rel(&wait->word, &word, word - WAIT_PARKED + WAIT_HELD);   /* [WAIT-HOLD] */
+}
+
+/* wait_take_held: a claim by who holds it. */
+static inline void wait_take_held(struct wait *wait)
+{
+    uint64_t word = load_relaxed(&wait->word);
+    invariant(wait_state_of(word) == WAIT_HELD);
+    store_release(&wait->word, word - WAIT_HELD + WAIT_TAKEN);
 }
 
 static inline void wait_unhold(struct wait *wait)

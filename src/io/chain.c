@@ -21,8 +21,7 @@ static ALWAYS_INLINE coir_io *on(const char *function, enum op op, size_t size, 
     return node;
 }
 
-/* A node of one child and nothing else. */
-static coir_io *around(enum op op, size_t size, coir_io *io)
+coir_io *coir__node_around(enum op op, size_t size, coir_io *io)
 {
     coir_io *node = io == NULL ? NULL : coir__node_new(op, size);
     if (node == NULL) {
@@ -35,7 +34,7 @@ static coir_io *around(enum op op, size_t size, coir_io *io)
     return node;
 }
 
-static coir_io *two(enum op op, size_t size, coir_io *first, coir_io *second)
+coir_io *coir__node_two(enum op op, size_t size, coir_io *first, coir_io *second)
 {
     coir_io *node = first != NULL && second != NULL ? coir__node_new(op, size) : NULL;
     if (unlikely(node == NULL)) {
@@ -56,7 +55,7 @@ static coir_io *carrying(enum op op, coir_io *io, coir_value value)
         coir_io_drop(io);
         return coir_from_result(coir__panic_of(value));
     }
-    coir_io *node = around(op, NODE_SIZE_OF(state), io);
+    coir_io *node = coir__node_around(op, NODE_SIZE_OF(state), io);
     if (node == NULL) {
         coir_drop(value);
         return NULL;
@@ -83,8 +82,8 @@ coir_io *coir_flat_map_copy(coir_io *io, coir_flat_map_fn *fn, const void *bytes
     return on("coir_flat_map_copy", OP_FLAT_MAP, NODE_SMALL, io, (any_fn *)fn, captured(bytes, size));
 }
 
-coir_io *coir_then(coir_io *first, coir_io *second)      { return two(OP_THEN, NODE_SMALL, first, second); }
-coir_io *coir_then_keep(coir_io *first, coir_io *second) { return two(OP_THEN_KEEP, NODE_SMALL, first, second); }
+coir_io *coir_then(coir_io *first, coir_io *second)      { return coir__node_two(OP_THEN, NODE_SMALL, first, second); }
+coir_io *coir_then_keep(coir_io *first, coir_io *second) { return coir__node_two(OP_THEN_KEEP, NODE_SMALL, first, second); }
 coir_io *coir_as(coir_io *io, coir_value value)          { return carrying(OP_AS, io, value); }
 
 coir_io *coir_tap(coir_io *io, coir_look_fn *fn, void *env) { return on("coir_tap", OP_TAP, NODE_SMALL, io, (any_fn *)fn, lent(env)); }
@@ -93,7 +92,7 @@ coir_io *coir_tap_copy(coir_io *io, coir_look_fn *fn, const void *bytes, size_t 
     return on("coir_tap_copy", OP_TAP, NODE_SMALL, io, (any_fn *)fn, captured(bytes, size));
 }
 
-coir_io *coir_flatten(coir_io *io) { return around(OP_FLATTEN, NODE_SMALL, io); }
+coir_io *coir_flatten(coir_io *io) { return coir__node_around(OP_FLATTEN, NODE_SMALL, io); }
 
 coir_io *coir_when(bool condition, coir_io *io)
 {
@@ -154,11 +153,11 @@ static coir_io *many(const char *function, enum op op, size_t count, coir_io *co
 coir_io *coir_sequence(size_t count, coir_io *const *ios) { return many("coir_sequence", OP_SEQUENCE, count, ios); }
 coir_io *coir_zip(size_t count, coir_io *const *ios)      { return many("coir_zip", OP_ZIP, count, ios); }
 coir_io *coir_parallel(size_t count, coir_io *const *ios) { return many("coir_parallel", OP_PARALLEL, count, ios); }
-coir_io *coir_fork(coir_io *io)                           { return around(OP_FORK, NODE_SMALL, io); }
+coir_io *coir_fork(coir_io *io)                           { return coir__node_around(OP_FORK, NODE_SMALL, io); }
 
 /* ----------------------------------------------------------------------------------------------------------- failures */
 
-coir_io *coir_attempt(coir_io *io) { return around(OP_ATTEMPT, NODE_SMALL, io); }
+coir_io *coir_attempt(coir_io *io) { return coir__node_around(OP_ATTEMPT, NODE_SMALL, io); }
 
 coir_io *coir_redeem(coir_io *io, coir_redeem_fn *fn, void *env)
 {
@@ -180,13 +179,13 @@ coir_io *coir_catch_copy(coir_io *io, coir_flat_map_fn *fn, const void *bytes, s
 
 coir_io *coir_catch_code(coir_io *io, int code, coir_io *instead)
 {
-    coir_io *node = two(OP_CATCH_CODE, NODE_SIZE_OF(result), io, instead);
+    coir_io *node = coir__node_two(OP_CATCH_CODE, NODE_SIZE_OF(result), io, instead);
     if (node != NULL)
         node->match.code = code;
     return node;
 }
 
-coir_io *coir_or_else(coir_io *io, coir_io *instead) { return two(OP_OR_ELSE, NODE_SMALL, io, instead); }
+coir_io *coir_or_else(coir_io *io, coir_io *instead) { return coir__node_two(OP_OR_ELSE, NODE_SMALL, io, instead); }
 
 coir_io *coir_recover(coir_io *io, coir_flat_map_fn *fn, void *env)
 {
@@ -215,15 +214,15 @@ coir_io *coir_map_panic_copy(coir_io *io, coir_map_fn *fn, const void *bytes, si
     return on("coir_map_panic_copy", OP_MAP_PANIC, NODE_SMALL, io, (any_fn *)fn, captured(bytes, size));
 }
 
-coir_io *coir_or_panic(coir_io *io) { return around(OP_OR_PANIC, NODE_SMALL, io); }
+coir_io *coir_or_panic(coir_io *io) { return coir__node_around(OP_OR_PANIC, NODE_SMALL, io); }
 
 /* --------------------------------------------------------------------------------------------------------- finalizers */
 
 /* Each has room for the result that it keeps while its finalizer runs: unwinding allocates nothing. */
 
-coir_io *coir_finally(coir_io *io, coir_io *finalizer)   { return two(OP_FINALLY, NODE_SIZE_OF(result), io, finalizer); }
-coir_io *coir_on_cancel(coir_io *io, coir_io *finalizer) { return two(OP_ON_CANCEL, NODE_SIZE_OF(result), io, finalizer); }
-coir_io *coir_always(coir_io *first, coir_io *second)    { return two(OP_ALWAYS, NODE_SIZE_OF(result), first, second); }
+coir_io *coir_finally(coir_io *io, coir_io *finalizer)   { return coir__node_two(OP_FINALLY, NODE_SIZE_OF(result), io, finalizer); }
+coir_io *coir_on_cancel(coir_io *io, coir_io *finalizer) { return coir__node_two(OP_ON_CANCEL, NODE_SIZE_OF(result), io, finalizer); }
+coir_io *coir_always(coir_io *first, coir_io *second)    { return coir__node_two(OP_ALWAYS, NODE_SIZE_OF(result), first, second); }
 
 coir_io *coir_finally_fn(coir_io *io, coir_final_fn *fn, void *env)
 {
@@ -247,13 +246,13 @@ coir_io *coir_on_failure_copy(coir_io *io, coir_final_fn *fn, const void *bytes,
 
 coir_io *coir_repeat(coir_io *io, uint64_t times)
 {
-    coir_io *node = around(OP_REPEAT, NODE_SMALL, io);
+    coir_io *node = coir__node_around(OP_REPEAT, NODE_SMALL, io);
     if (node != NULL)
         node->times = times;
     return node;
 }
 
-coir_io *coir_forever(coir_io *io) { return around(OP_FOREVER, NODE_SMALL, io); }
+coir_io *coir_forever(coir_io *io) { return coir__node_around(OP_FOREVER, NODE_SMALL, io); }
 
 coir_io *coir_while(coir_io *io, coir_test_fn *fn, void *env)
 {

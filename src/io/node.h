@@ -114,6 +114,7 @@ struct coir_io {
                 coir_io  *link;                         /* of a dead node with a child: the next one */
                 coir_io  *body;                         /* in a frame of REPEAT, FOREVER */
                 coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
+                uint32_t  floor;                        /* in a frame of MERGE, and of ROUTINE in its final part: the fiber's before */
                 void     *object;                       /* PRIM, HOLD */
             };
         };
@@ -225,6 +226,10 @@ static inline size_t coir__items_at(enum op op) { return op == OP_ZIP ? NODE_SIZ
 
 /* coir__bad_argument: an io that is a panic with EINVAL: "coir_map: fn is NULL". */
 coir_io *coir__bad_argument(const char *function, const char *what);
+/* coir__node_around, coir__node_two: a node of `size` bytes with one child, with a child and a second io, which are taken; nothing behind its
+ * head is set. NULL without memory, or for a NULL io. */
+coir_io *coir__node_around(enum op op, size_t size, coir_io *io);
+coir_io *coir__node_two(enum op op, size_t size, coir_io *first, coir_io *second);
 /* coir__drop_ios: what a builder was given when it cannot build. */
 void coir__drop_ios(size_t count, coir_io *const *ios);
 

@@ -19,6 +19,7 @@ struct waits_for {
     uint64_t holder;                                    /* the id of the fiber that could end the wait; 0: nobody in particular */
     bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
     uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
+    bool     is_let_be;                                 /* no verdict ends it: it ends when that fiber does (cancel, race, scope) */
 };
 
 struct coir__prim {
@@ -32,10 +33,15 @@ struct coir__prim {
      *   the wait may be claimed; whoever claims it leaves the result in the fiber.
      * woken: after a wake-up, with the result that the waker left: what it means. NULL: just that.
      * disarm: takes the frame out of every queue, after a claim by anyone but a waker; gives up what arm() allocated. */
+    /* can_cancel: whether a cancellation may end the wait; only loads. NULL: yes.
+     * cancel: in place of disarm, after a claim by a cancellation: the fiber cannot go on at once. It asks whom it waits for to be quick, marks the
+     *   frame NODE_FINAL, so that it is not asked again, and the frame is armed anew. NULL: the wait is over as CANCELED. */
     enum prim_step (*attempt)(coir_fiber *fiber, const coir_io *node, coir_result *result);
     enum prim_step (*arm)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     enum prim_step (*woken)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     void (*disarm)(coir_fiber *fiber, coir_io *frame);
+    bool (*can_cancel)(const coir_io *frame);
+    void (*cancel)(coir_fiber *fiber, coir_io *frame);
     void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */

@@ -9,9 +9,16 @@
  *   armed          the fiber that waits        odd: the ticket
  *   used           its fiber, to give it back  even: the ticket + 1
  *
+ * A cancellation only asks: it ends the fiber's wait, the worker calls the type's cancel(), and the fiber waits anew, for the callback alone. A
+ * callback that comes in between finds no wait to end.
+ *
  * [CALLBACK]  armed -> used is one compare-and-swap: who makes it has the right, once, to wake the fiber. It acquires what the store that
  *   armed the slot released: the fiber. The slot goes back to the pool only when that fiber has gone on, which the winner causes; so
  *   the winner may read slot->fiber. Tickets cannot come round: 2^63 uses of one slot.
+ *
+ * [MEET]  The winner whose claim was lost to the cancellation, and the fiber that waits anew, meet in `meet`, once each: whoever comes second
+ *   finds the other. The winner first: it has left the result, lets go of all, and the fiber takes it without waiting. The fiber first:
+ *   it has left the generation of its new wait, which the winner claims. Each change releases what was written before it, and acquires.
  */
 #include "fiber/driver.h"
 
@@ -23,7 +30,10 @@ struct slot {
     _Atomic uint64_t word;                              /* A [CALLBACK] */
     coir_fiber      *fiber;                             /* set before the slot is armed */
     struct slot     *next;                              /* L: in the pool */
+    _Atomic uint64_t meet;                              /* A [MEET]: NOBODY_MET, LEFT_RESULT, or a generation, shifted by one */
+    coir_result      left;                              /* by the winner */
 };
+enum { NOBODY_MET = 0, LEFT_RESULT = 1 };
 
 /* ---------------------------------------------------------------------------------------------------------- the pool */
 
@@ -94,16 +104,55 @@ static enum prim_step async_attempt(coir_fiber *fiber, const coir_io *node, coir
     return PRIM_WAIT;
 }
 
+/* What the callback brought after a cancellation had asked for it: a value wins, an error is the answer to the request. */
+static coir_result after_cancel(coir_result brought)
+{
+    if (brought.tag == COIR_OK || brought.tag == COIR_CANCELED)
+        return brought;
+    coir_result canceled = coir_result_of(COIR_CANCELED, coir_none());
+    if (brought.tag == COIR_PANIC)
+        return coir_result_and(canceled, brought);
+    canceled.also = brought.also;
+    brought.also = NULL;
+    coir_result_drop(&brought);
+    return canceled;
+}
+
+static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    counter_add(&coir__me.seat->callbacks_done, 1);
+    slot_give(async_of(frame)->slot);
+    async_of(frame)->slot = NULL;
+    if (unlikely(frame->flags & NODE_FINAL))
+        *result = after_cancel(*result);
+    return PRIM_DONE;
+}
+
+/* After a cancellation: waits on, for nothing but the callback. */
+static enum prim_step async_wait_anew(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct slot *slot = async_of(frame)->slot;
+    uint64_t met = NOBODY_MET;
+    if (cas_acq_rel(&slot->meet, &met, wait_generation(&fiber->wait) << 1))     /* [MEET] */
+        return PRIM_WAIT;
+    *result = slot->left;
+    return async_woken(fiber, frame, result);
+}
+
 static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct async *async = async_of(frame);
     const coir_async_type *type = frame->object;
+    if (frame->flags & NODE_FINAL)
+        return async_wait_anew(fiber, frame, result);
     async->slot = slot_take();
     if (async->slot == NULL) {
         *result = coir__no_memory();
         return PRIM_DONE;
     }
     async->slot->fiber = fiber;
+    store_relaxed(&async->slot->meet, (uint64_t)NOBODY_MET);                    /* relaxed: the store below releases it */
     uint64_t ticket = load_relaxed(&async->slot->word) + 1;
     store_release(&async->slot->word, ticket);                                  /* [CALLBACK] */
     counter_add(&coir__me.seat->callbacks_begun, 1);
@@ -111,39 +160,45 @@ static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *
     return PRIM_WAIT;
 }
 
-static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static bool async_can_cancel(const coir_io *frame) { return ((const coir_async_type *)frame->object)->cancel != NULL; }
+
+static void async_cancel(coir_fiber *fiber, coir_io *frame)
 {
+    const coir_async_type *type = frame->object;
     (void)fiber;
-    (void)result;
-    counter_add(&coir__me.seat->callbacks_done, 1);
-    slot_give(async_of(frame)->slot);
-    async_of(frame)->slot = NULL;
-    return PRIM_DONE;
+    frame->flags |= NODE_FINAL;
+    type->cancel(async_of(frame)->env, (char *)frame + async_of(frame)->op_at);
 }
 
-/* HELD: somebody looks at it, for a moment. */
-static bool is_parked(coir_fiber *fiber)
+/* Somebody is just calling: until he has either claimed the fiber's wait or left his result, which nobody wants. */
+static void await_winner(coir_fiber *fiber, struct slot *slot)
 {
-    enum wait_state state = wait_state_of(load_acquire(&fiber->wait.word));
-    return state == WAIT_PARKED || state == WAIT_HELD;
+    for (;;) {
+        if (load_acquire(&slot->meet) == LEFT_RESULT) {                         /* [MEET] */
+            coir_result_drop(&slot->left);
+            return;
+        }
+        if (fiber->claimed_by == CLAIMED_BY_WAKER && wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN)
+            return;
+        cpu_pause();
+    }
 }
 
 /* Of a fiber that will not go on, in a run that was stopped, or that a verdict ended: whoever calls now is too late. */
 static void async_disarm(coir_fiber *fiber, coir_io *frame)
 {
     struct async *async = async_of(frame);
-    (void)fiber;
     uint64_t ticket = load_relaxed(&async->slot->word);
     bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
-    while (!won && is_parked(fiber))
-        cpu_pause();                                    /* somebody is just calling: until he has claimed the fiber */
+    if (!won)
+        await_winner(fiber, async->slot);
     counter_add(&coir__me.seat->callbacks_done, 1);
     slot_give(async->slot);
 }
 
 static const struct coir__prim async_prim = {
     .name = "async", .awaits = "a callback", .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,
-    .woken = async_woken, .disarm = async_disarm,
+    .woken = async_woken, .disarm = async_disarm, .can_cancel = async_can_cancel, .cancel = async_cancel,
 };
 
 static size_t rounded(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP; }
@@ -190,14 +245,18 @@ static coir_fiber *callback_win(coir_callback k)
 }
 
 /* The winner alone may wake the fiber. Pinned before the claim: a run that is being stopped waits for it. */
-static void callback_deliver(coir_fiber *fiber, coir_result result)
+static void callback_deliver(struct slot *slot, coir_fiber *fiber, coir_result result)
 {
     struct coir__run *run = run_of(fiber);
     run->driver->pin(run);
-    bool woke = coir__wake(fiber, result);
+    if (unlikely(!coir__wake(fiber, result))) {
+        uint64_t met = NOBODY_MET;
+        slot->left = result;
+        if (!cas_acq_rel(&slot->meet, &met, LEFT_RESULT) &&                     /* [MEET] */
+            !coir__claim(fiber, met >> 1, CLAIMED_BY_WAKER, result))
+            store_release(&slot->meet, LEFT_RESULT);    /* a verdict was first: async_disarm() waits for us */
+    }
     run->driver->unpin(run);
-    invariant(woke);
-    (void)woke;
 }
 
 bool coir_resume(coir_callback k, coir_result result)
@@ -208,7 +267,7 @@ bool coir_resume(coir_callback k, coir_result result)
         coir_result_drop(&result);
         return false;
     }
-    callback_deliver(fiber, coir__checked(result));
+    callback_deliver(k.slot, fiber, coir__checked(result));
     return true;
 }
 
@@ -218,6 +277,6 @@ void coir_callback_drop(coir_callback k)
     if (fiber == NULL)
         return;
     char label[64];
-    callback_deliver(fiber, coir__panicf(DOMAIN_COIR, COIR_ABANDONED, "coir_async: the callback handle was dropped uncalled (fiber%s)",
+    callback_deliver(k.slot, fiber, coir__panicf(DOMAIN_COIR, COIR_ABANDONED, "coir_async: the callback handle was dropped uncalled (fiber%s)",
                                          coir__fiber_label(fiber, label, sizeof label)));
 }

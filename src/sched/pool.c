@@ -788,6 +788,7 @@ coir_result coir__pool_run(struct pool *pool, coir_io *io)
     if (main_fiber == NULL) {
         pool_stop(pool, coir_ok(coir_none()));
     } else {
+        main_fiber->flags |= FIBER_MAIN;
         drive_start(&first->seat, main_fiber, main_fiber, 1);
         worker_loop(first);
     }

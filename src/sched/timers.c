@@ -11,6 +11,8 @@
  */
 #include "sched/timers.h"
 
+#include "fiber/cancel.h"
+
 #include <string.h>
 
 enum { CHILDREN = 4, ROOM_MIN = 16, FIRE_AT_ONCE = 64 };
@@ -154,6 +156,8 @@ static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_A
     for (; count < FIRE_AT_ONCE && timers->count > 0 && timers->heap[0].due <= now; count++) {
         struct timer *timer = timers->heap[0].timer;
         due[count] = (struct due){ timer->fiber, wait_generation(&timer->fiber->wait), timer->by };
+        if (timer->by == CLAIMED_BY_DEADLINE)           /* of a scope, which stays until it is out of here */
+            coir__scope_request(timer->fiber, container_of(timer, struct cancel_scope, timer));
         take_out(timers, 0);
     }
     ck_spinlock_fas_unlock(&timers->lock);
@@ -164,6 +168,10 @@ static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_A
 static bool end_wait(const struct due *due, struct woken *woken)
 {
     coir_fiber *fiber = due->fiber;
+    if (due->by == CLAIMED_BY_DEADLINE) {
+        coir__cancel_poke(fiber);
+        return true;
+    }
     enum claim claim = wait_claim(&fiber->wait, due->generation);
     if (claim == CLAIM_LOST)
         return false;

@@ -517,6 +517,7 @@ bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *o
     struct coir__seat *outer = coir__sim_enter(sim);
     sim->main_fiber = coir__fiber_new(&sim->seat, io, false, NULL);
     if (sim->main_fiber != NULL) {
+        sim->main_fiber->flags |= FIBER_MAIN;
         ready_put(sim, sim->main_fiber);
     } else {
         sim->result = coir__no_memory();

@@ -73,8 +73,7 @@ void coir__failures_drop(coir_failure *first)
     }
 }
 
-/* Makes the most severe the result again, where a further failure has become a panic meanwhile. */
-static coir_result settled(coir_result result)
+coir_result coir__settled(coir_result result)
 {
     coir_failure *worst = NULL, *before_worst = NULL, *before = NULL;
     for (coir_failure *f = result.also; f != NULL; before = f, f = f->next) {
@@ -164,7 +163,7 @@ coir_result coir__map_failures(coir_result result, coir_tag tag, coir_map_fn *fn
     } else {
         coir__failures_map(result.also, tag, fn, env);
     }
-    return settled(result);
+    return coir__settled(result);
 }
 
 /* A handler is given a failure: what it gives is the result. If it breaks its promise the failure stays, in `also` of the panic. */
@@ -182,6 +181,15 @@ static coir_result handled(coir_result failure, coir_result_fn *fn, void *env)
     else
         coir__also(&given, failure);
     return given;
+}
+
+coir_result coir__of_failures(coir_failure *first)
+{
+    coir_result result = { first->tag, first->value, first->next };
+    if (result.also != NULL)
+        result.also->last = first->last;
+    coir__free(first, sizeof *first);
+    return coir__settled(result);
 }
 
 static NOINLINE coir_result without_function(const char *function, coir_result result)

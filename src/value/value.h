@@ -71,6 +71,9 @@ static inline void coir__check(coir_result *result)
  * memory it is dropped and counted. */
 void coir__also(coir_result *result, coir_result further);
 uint64_t coir__failures_forgotten(void);
+/* coir__settled: makes the most severe of all the result again. coir__of_failures: a chain, which is not NULL, as a result. Both take. */
+coir_result coir__settled(coir_result result);
+coir_result coir__of_failures(coir_failure *first);
 /* coir__failures_drop: the chain, which may be NULL. */
 void coir__failures_drop(coir_failure *first);
 /* coir__failures_map: lets fn change the payload of each failure with that tag in the chain. One for which fn gives a panic value

@@ -587,3 +587,110 @@ TEST(outside_async, handle_of_a_run_that_was_stopped_is_refused)
         }
     }
 }
+
+/* ------------------------------------------------------------------------------------------------------ cancellation */
+
+/* Foreign code that is asked to be quick: what it then brings, at once or a while later. */
+struct hurried { coir_callback k; coir_tag tag; bool later; atomic_int asked; };
+static void hurried_start(void *env, void *op, coir_callback k) { (void)op; ((struct hurried *)env)->k = k; }
+static void hurried_cancel(void *env, void *op)
+{
+    struct hurried *hurried = env;
+    (void)op;
+    atomic_fetch_add(&hurried->asked, 1);
+    coir_result answer = coir_result_of(hurried->tag, coir_int(9));
+    if (hurried->later)
+        (void)coir_sim_complete(hurried->k, answer, coir_ms(1), coir_ms(3));
+    else
+        (void)coir_resume(hurried->k, answer);
+}
+static const coir_async_type hurried_type = { .start = hurried_start, .cancel = hurried_cancel };
+
+static coir_io *time_is_up(struct hurried *hurried, coir_duration limit)
+{
+    return coir_timeout_to(coir_async(&hurried_type, hurried), limit, coir_pure(coir_int(1)));
+}
+
+TEST(async, a_cancellation_asks_once_and_what_comes_then_decides)
+{
+    static const char *const outcomes[] = { "OK 9", "OK 1", "PANIC 9", "OK 1" };
+    for (int later = 0; later < 2; later++)
+        for (coir_tag tag = COIR_OK; tag <= COIR_CANCELED; tag++)
+            for (uint64_t seed = 0; seed < 64; seed++) {
+                CASE("tag %d, later %d, seed %llu", (int)tag, later, (unsigned long long)seed);
+                struct hurried hurried = { .tag = tag, .later = later };
+                coir_result result = coir_sim_run(time_is_up(&hurried, coir_ms(5)), COIR_SIM_OPTIONS(.seed = seed));
+                CHECK_STR(describe(&result), outcomes[tag]);
+                CHECK_INT(atomic_load(&hurried.asked), 1);
+                coir_result_drop(&result);
+            }
+}
+
+/* Foreign code that brings a value by itself at about the moment at which it is asked to be quick, and refuses nothing. */
+static void slow_start(void *env, void *op, coir_callback k)
+{
+    (void)op;
+    ((struct hurried *)env)->k = k;
+    (void)coir_sim_complete(k, coir_ok(coir_int(7)), coir_ms(4), coir_ms(6));
+}
+static void slow_cancel(void *env, void *op) { (void)op; atomic_fetch_add(&((struct hurried *)env)->asked, 1); }
+static const coir_async_type slow_type = { .start = slow_start, .cancel = slow_cancel };
+
+TEST(async, the_value_wins_over_a_cancellation_that_comes_with_it)
+{
+    int asked = 0;
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        CASE("seed %llu", (unsigned long long)seed);
+        struct hurried hurried = { .tag = COIR_OK };
+        coir_io *io = coir_timeout_to(coir_async(&slow_type, &hurried), coir_ms(5), coir_pure(coir_int(1)));
+        coir_result result = coir_sim_run(io, COIR_SIM_OPTIONS(.seed = seed, .workers = 2));
+        CHECK_STR(describe(&result), "OK 7");
+        asked += atomic_load(&hurried.asked);
+    }
+    CHECK(asked > 100);
+    CHECK(asked < 400);
+}
+
+TEST(async, what_cannot_be_hurried_is_waited_for)
+{
+    static const coir_async_type unhurried_type = { .start = slow_start };
+    struct hurried hurried = { .tag = COIR_OK };
+    coir_io *io = coir_timeout_to(coir_then(coir_async(&unhurried_type, &hurried), noting("behind")), coir_ms(1), coir_pure(coir_int(1)));
+    coir_result result = coir_sim_run(io, NULL);
+    CHECK_STR(describe(&result), "OK 1");
+    CHECK_STR(notes(), "");
+}
+
+/* A thread that resumes as soon as it sees the handle, while the fiber is being canceled. */
+struct both_at_once { _Atomic(uint64_t) ticket; coir_callback k; atomic_bool over; atomic_int asked; };
+static void both_start(void *env, void *op, coir_callback k)
+{
+    struct both_at_once *both = env;
+    (void)op;
+    both->k = k;
+    atomic_store(&both->ticket, k.ticket);
+}
+static void both_cancel(void *env, void *op) { (void)op; atomic_fetch_add(&((struct both_at_once *)env)->asked, 1); }
+static const coir_async_type both_type = { .start = both_start, .cancel = both_cancel };
+static void *both_resumer(void *env)
+{
+    struct both_at_once *both = env;
+    while (!atomic_load(&both->over))
+        if (atomic_exchange(&both->ticket, 0) != 0)
+            (void)coir_resume(both->k, coir_raise(coir_int(5)));
+    return NULL;
+}
+static coir_io *cancel_at_once(void *env, coir_value *fiber) { (void)env; return coir_cancel(coir_fiber_of(fiber)); }
+
+TEST(async, resumed_by_a_thread_and_canceled_at_the_same_moment)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        struct both_at_once both = { .ticket = 0 };
+        pthread_t thread;
+        CHECK_INT(pthread_create(&thread, NULL, both_resumer, &both), 0);
+        coir_io *round = coir_flat_map(coir_fork(coir_async(&both_type, &both)), cancel_at_once, NULL);
+        CHECK_STR(outcome(workers, coir_repeat(round, (uint64_t)scaled(20000))), "OK 0");
+        atomic_store(&both.over, true);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+    }
+}

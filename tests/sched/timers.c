@@ -31,7 +31,7 @@ static void arm(int number, int64_t due)
 {
     struct timer *timer = &timer_list[number];
     wait_parked(stage.fibers[number]);
-    *timer = (struct timer){ .due = due, .fiber = stage.fibers[number], .by = CLAIMED_BY_DEADLINE };
+    *timer = (struct timer){ .due = due, .fiber = stage.fibers[number], .by = CLAIMED_BY_WAKER };
     CHECK(coir__timers_arm(&timers, timer));
 }
 
@@ -67,7 +67,7 @@ TEST(sched_timers, only_what_is_due_goes_off)
     CHECK_INT(atomic_load(&stage.ready_count), 2);
     CHECK_INT(stage.ready[0], 1);
     CHECK_INT(stage.ready[1], 2);
-    CHECK_INT(stage.fibers[1]->claimed_by, CLAIMED_BY_DEADLINE);
+    CHECK_INT(stage.fibers[1]->claimed_by, CLAIMED_BY_WAKER);
     CHECK_UINT(coir__timers_fire(&timers, 100), 1);
     CHECK_INT(stage.ready[2], 0);
     CHECK_INT(timers_earliest(&timers), INT64_MAX);

@@ -1,0 +1,76 @@
+/*
+ * cancel.h - calling a fiber off: requests, what they mean, who sees them
+ *
+ * A request names a scope: the fiber as a whole, or a part of its program that was opened inside it (the body of a time-out, of a
+ * coir_scope()). It is visible where the mask is no deeper than it was when that scope was opened, and is seen on the way down, before an
+ * instruction is run, and by a fiber that is suspended; never on the way up, so a value that is there wins. Of several that are visible the
+ * outermost counts. What is seen ends the instruction as CANCELED, and the frames unwind up to the scope that was meant.
+ *
+ * Masks count. Finalizers, releases and cancellers put `floor` under what coir_cancelable() may take off.
+ *
+ * [CANCEL]  The accident: the request is not seen by a fiber that is about to be suspended, and the requester sees no wait that it could end.
+ *
+ *     requester                            worker, about to let the fiber go
+ *     R1  notes the request in the scope   W1  wait := PARKED, in let_go()
+ *     R2  asked := 1
+ *     R3  reads the wait                   W2  reads asked
+ *
+ *   R2, R3, W1 and W2 are sequentially consistent. If R3 finds no PARKED wait, W1 comes after it, so W2 reads 1, and the worker does
+ *   what the requester could not. Both go through coir__cancel_poke(), which holds the wait while it looks: WAIT_HELD, see wait.h. R2
+ *   releases R1 to whoever acquires `asked`.
+ *   By W2 the fiber may be another's, ended, or a new fiber in the same slot: all that is looked at is that slot's own request, so nobody
+ *   is canceled who is not asked to be; and the slot stays as long as the run.
+ */
+#ifndef FIBER_CANCEL_H
+#define FIBER_CANCEL_H
+
+#include "fiber/driver.h"
+
+/* A part of a fiber's program that can be called off by itself. It stands in the frame that opened it. */
+struct cancel_scope {
+    struct held  link;                                  /* in the fiber's list of what it has open; its `abandon` is NULL */
+    uint32_t     mask;                                  /* O: how deep the mask was when it was opened */
+    bool         unwinding;                             /* O: a cancellation on its behalf is going up */
+    bool         armed;                                 /* O: its timer is */
+    _Atomic bool requested;                             /* A [CANCEL] */
+    struct timer timer;                                 /* its due is a duration until it is armed; INT64_MAX: none */
+};
+
+/* coir__scope_open: `limit` ns from when the fiber first gives up its worker; INT64_MAX: no limit. By the fiber's worker, as all with O. */
+void coir__scope_open(coir_fiber *fiber, struct cancel_scope *scope, int64_t limit);
+void coir__scope_close(coir_fiber *fiber, struct cancel_scope *scope);
+/* coir__scope_meant: of one that was just closed, and was given CANCELED: whether it was on its behalf, and no outer one wants more. */
+bool coir__scope_meant(coir_fiber *fiber, const struct cancel_scope *scope);
+/* coir__scope_request: asks the scope, which is open, to end. By the fiber's own worker, or under whatever keeps the scope from being closed;
+ * then coir__cancel_poke() is to follow, which needs no such thing. */
+void coir__scope_request(coir_fiber *fiber, struct cancel_scope *scope);
+
+/* coir__deadlines_arm: before the fiber gives up its worker. False: no memory for a timer. */
+bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber);
+
+/* coir__cancel_seen: O: whether there is a request that is visible; then *result is the cancellation. */
+bool coir__cancel_seen(coir_fiber *fiber, coir_result *result);
+/* coir__cancel_request: asks the fiber to end. From any thread, with a handle. */
+void coir__cancel_request(coir_fiber *fiber);
+/* coir__cancel_poke: a fiber that is suspended and sees the request goes on. From any thread while the run cannot end. */
+void coir__cancel_poke(coir_fiber *fiber);
+
+/* The mask, O. enter and leave in pairs; `floor` is what leave puts back. */
+static inline uint32_t final_enter(coir_fiber *fiber)
+{
+    uint32_t floor = load_relaxed(&fiber->floor);
+    store_relaxed(&fiber->floor, ++fiber->mask);
+    return floor;
+}
+static inline void final_leave(coir_fiber *fiber, uint32_t floor)
+{
+    fiber->mask--;
+    store_relaxed(&fiber->floor, floor);
+}
+
+/* The frame of coir_timeout() and coir_timeout_to(): what stands behind the node's head. */
+struct timed { int64_t limit; struct cancel_scope scope; };
+static inline struct timed *timed_of(coir_io *frame) { return (struct timed *)(void *)((char *)frame + NODE_SMALL); }
+enum { TIMED_SIZE = NODE_SMALL + sizeof(struct timed) };
+
+#endif

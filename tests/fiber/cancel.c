@@ -1,0 +1,438 @@
+/*
+ * cancel.c - tests of cancellation: who sees a request, what runs then, masks, time-outs
+ */
+#include "fibers.h"
+
+#include <coir/sim.h>
+
+/* FOR_SEEDS(options) {...}: the body simulated under seeds, each with a budget of its own from 1 to 64 and one to three workers. */
+#define FOR_SEEDS(options)                                                                                     \
+    for (uint64_t options##_s = 0; options##_s < 192; options##_s++)                                          \
+        for (coir_sim_options *options = seeded(&(coir_sim_options){ .seed = options##_s }); options != NULL; options = NULL)
+
+static coir_sim_options *seeded(coir_sim_options *options)
+{
+    options->budget = (uint32_t)(options->seed % 64) + 1;
+    options->workers = (unsigned)(options->seed % 3) + 1;
+    options->policy = options->seed % 2 == 0 ? COIR_SIM_RANDOM : COIR_SIM_PRIORITIES;
+    options->steps_max = 100000;
+    CASE("seed %llu", (unsigned long long)options->seed);
+    return options;
+}
+
+static const char *simulated(const coir_sim_options *options, coir_io *io)
+{
+    coir_result result = coir_sim_run(io, options);
+    const char *text = describe(&result);
+    coir_result_drop(&result);
+    return text;
+}
+
+/* ---------------------------------------------------------------------------------------------------- words of this suite */
+
+static coir_io *cancel_placed(void *place) { return coir_cancel(*(coir_fiber **)place); }
+static coir_io *canceling(coir_fiber **place) { return coir_suspend(cancel_placed, place); }
+
+static coir_io *wait_placed(void *place)
+{
+    coir_value fiber = coir_fiber_value(coir_fiber_ref(*(coir_fiber **)place));
+    coir_io *io = coir_wait(&fiber);
+    coir_drop(fiber);
+    return io;
+}
+
+/* canceled: forks io, lets it get to where it waits, cancels it: a list of its one result. */
+static coir_io *canceled(coir_io *io, coir_fiber **place)
+{
+    return coir_sequence(COIR_IOS(queueing(io, place), canceling(place), coir_suspend(wait_placed, place)));
+}
+
+static coir_io *cancel_two(void *places_)
+{
+    coir_fiber ***places = places_;
+    coir_value both[2];
+    for (int i = 0; i < 2; i++)
+        both[i] = coir_fiber_value(coir_fiber_ref(*places[i]));
+    coir_value list = coir_list(2, both);
+    coir_io *io = coir_cancel_all(&list);
+    coir_drop(list);
+    return io;
+}
+
+static void drop_handle(coir_fiber **place) { coir_fiber_drop(*place); *place = NULL; }
+
+/* ------------------------------------------------------------------------------------------------------------- waits */
+
+TEST(cancel, whoever_waits_is_canceled_and_its_finalizer_runs_once)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_finally(coir_never(), noting("finalizer"));
+        CHECK_STR(simulated(options, canceled(io, &fiber)), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "finalizer");
+        drop_handle(&fiber);
+    }
+    FOR_WORKERS(workers, 1, 2, 4) {
+        coir_fiber *fiber = NULL;
+        CHECK_STR(outcome(workers, canceled(coir_finally(coir_never(), noting("finalizer")), &fiber)), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "finalizer");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, no_handler_is_asked_but_finalizers_are_in_order)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_finally(coir_never(), noting("first"));
+        io = coir_or_else(coir_attempt(io), noting("or else"));
+        io = coir_on_cancel(io, noting("on cancel"));
+        io = coir_always(io, noting("always"));
+        io = coir_finally(io, noting("last"));
+        CHECK_STR(simulated(options, canceled(io, &fiber)), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "first on cancel last");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, a_sleeper_goes_at_once)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        CHECK_STR(simulated(options, coir_then(canceled(coir_sleep(coir_seconds(1000)), &fiber), coir_now())), "OK 0");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, a_canceled_waiter_of_a_semaphore_lets_the_next_one_in)
+{
+    FOR_SEEDS(options) {
+        coir_semaphore *semaphore = coir_semaphore_new(2);
+        coir_fiber *big = NULL, *small = NULL;
+        /* One of two permits is held; who asks for two stands at the head and keeps out who asks for one. */
+        coir_io *body = coir_sequence(COIR_IOS(queueing(coir_with_permits(semaphore, 2, noting("big")), &big),
+                                               queueing(coir_with_permits(semaphore, 1, noting("small")), &small),
+                                               canceling(&big), joining(&small)));
+        CHECK_STR(simulated(options, coir_with_permits(semaphore, 1, body)), "OK 0");
+        CHECK_STR(notes(), "small");
+        CHECK_INT(coir_semaphore_available(semaphore), 2);
+        coir_semaphore_drop(semaphore);
+        drop_handle(&big);
+        drop_handle(&small);
+    }
+}
+
+TEST(cancel, a_request_that_comes_with_the_permit_loses_no_permit)
+{
+    /* The holder releases and cancels the waiter at once: whoever is first, the permit is there in the end. */
+    FOR_SEEDS(options) {
+        coir_semaphore *semaphore = coir_semaphore_new(1);
+        coir_fiber *waiter = NULL, *third = NULL;
+        coir_io *body = coir_sequence(COIR_IOS(
+            coir_acquire(semaphore, 1), queueing(coir_with_permits(semaphore, 1, coir_yield()), &waiter),
+            queueing(coir_with_permits(semaphore, 1, coir_unit()), &third), coir_release(semaphore, 1), canceling(&waiter), joining(&third)));
+        CHECK_STR(simulated(options, body), "OK 0");
+        CHECK_INT(coir_semaphore_available(semaphore), 1);
+        coir_semaphore_drop(semaphore);
+        drop_handle(&waiter);
+        drop_handle(&third);
+    }
+}
+
+TEST(cancel, one_that_never_began_ends_without_running)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_then(forking(noting("ran"), &fiber), canceling(&fiber));
+        io = coir_then(io, coir_suspend(wait_placed, &fiber));
+        options->policy = COIR_SIM_IN_TURN;
+        options->budget = COIR_BUDGET_NONE;
+        options->workers = 1;
+        CHECK_STR(simulated(options, io), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, oneself_at_the_next_instruction)
+{
+    FOR_SEEDS(options) {
+        CHECK_STR(simulated(options, coir_sequence(COIR_IOS(noting("before"), coir_cancel_self(), noting("after")))), "CANCELED 0");
+        CHECK_STR(notes(), "before");
+    }
+}
+
+TEST(cancel, a_request_that_no_instruction_met_leaves_no_trace)
+{
+    FOR_SEEDS(options)
+        CHECK_STR(simulated(options, coir_map(coir_cancel_self(), NULL, NULL)), "PANIC EINVAL");
+    CHECK_STR(outcome(1, coir_cancel_self()), "OK 0");
+}
+
+TEST(cancel, a_loop_that_never_waits_is_canceled)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_then(forking(coir_forever(coir_unit()), &fiber), canceling(&fiber));
+        CHECK_STR(outcome(workers, coir_then(io, coir_suspend(wait_placed, &fiber))), "OK [<CANCELED 0>]");
+        drop_handle(&fiber);
+    }
+}
+
+/* Until all three handles are there. */
+static bool some_are_missing(void *fibers_, const coir_value *value)
+{
+    coir_fiber **fibers = fibers_;
+    (void)value;
+    return fibers[0] == NULL || fibers[1] == NULL || fibers[2] == NULL;
+}
+
+TEST(cancel, in_a_ring_of_cancels_all_end)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fibers[3] = { NULL };
+        coir_io *ios[3];
+        for (int i = 0; i < 3; i++)
+            ios[i] = forking(coir_then(coir_while(coir_yield(), some_are_missing, fibers), canceling(&fibers[(i + 1) % 3])), &fibers[i]);
+        CHECK_STR(simulated(options, coir_sequence(3, ios)), "OK 0");
+        for (int i = 0; i < 3; i++) {
+            CHECK_INT(coir_fiber_status(fibers[i]), COIR_ENDED);
+            drop_handle(&fibers[i]);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- masks */
+
+TEST(cancel, a_mask_shields_and_the_request_is_seen_behind_it)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *masked = coir_uncancelable(coir_sequence(COIR_IOS(coir_cancel_self(), noting("masked"), coir_yield(), noting("still"))));
+        CHECK_STR(simulated(options, canceled(coir_then(coir_then(coir_sleep(coir_ms(1)), coir_unit()), coir_unit()), &fiber)),
+                  "OK [<CANCELED 0>]");
+        drop_handle(&fiber);
+        CHECK_STR(simulated(options, coir_sequence(COIR_IOS(masked, noting("behind")))), "CANCELED 0");
+        CHECK_STR(notes(), "masked still");
+    }
+}
+
+TEST(cancel, masks_count_and_cancelable_takes_one_off)
+{
+    FOR_SEEDS(options) {
+        coir_io *open = coir_finally(coir_cancelable(noting("open")), noting("f1"));
+        CHECK_STR(simulated(options, coir_uncancelable(coir_then(coir_cancel_self(), open))), "CANCELED 0");
+        CHECK_STR(notes(), "f1");
+        coir_io *shut = coir_cancelable(noting("shut"));
+        CHECK_STR(simulated(options, coir_uncancelable(coir_uncancelable(coir_then(coir_cancel_self(), shut)))), "OK 0");
+        CHECK_STR(notes(), "shut");
+    }
+}
+
+TEST(cancel, in_a_finalizer_cancelable_changes_nothing)
+{
+    FOR_SEEDS(options) {
+        coir_io *finalizer = coir_sequence(COIR_IOS(coir_cancelable(noting("one")), coir_cancelable(coir_yield()), noting("two")));
+        CHECK_STR(simulated(options, coir_finally(coir_then(coir_cancel_self(), coir_never()), finalizer)), "CANCELED 0");
+        CHECK_STR(notes(), "one two");
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- time-outs */
+
+TEST(cancel, a_time_out_cancels_runs_finalizers_and_is_an_error)
+{
+    FOR_SEEDS(options) {
+        coir_io *io = coir_timeout(coir_finally(coir_never(), noting("finalizer")), coir_ms(5));
+        coir_result result = coir_sim_run(io, options);
+        CHECK_TAG(result, COIR_ERROR);
+        CHECK_INT(coir_error_code(&result.value), COIR_TIMEOUT);
+        coir_result_drop(&result);
+        CHECK_STR(notes(), "finalizer");
+    }
+}
+
+TEST(cancel, a_time_out_that_is_not_needed_costs_no_timer)
+{
+    coir_sim_figures figures;
+    CHECK_STR(simulated(COIR_SIM_OPTIONS(.figures = &figures), coir_timeout(coir_pure(coir_int(3)), coir_ms(5))), "OK 3");
+    CHECK_INT(figures.elapsed.ns, 0);
+}
+
+TEST(cancel, time_outs_nest_in_any_order)
+{
+    static const struct { int64_t inner, outer; const char *out; } cases[] = {
+        { 5, 10, "OK 1" }, { 10, 5, "OK 2" }, { 5, 5, "OK 2" }, { 20, 30, "OK 0" }, { 30, 20, "OK 0" }, { 0, 5, "OK 1" }, { 5, 0, "OK 2" },
+    };
+    FOR_SEEDS(options)
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            CASE("seed %llu, %lld in %lld", (unsigned long long)options->seed, (long long)cases[i].inner, (long long)cases[i].outer);
+            coir_io *inner = coir_timeout_to(coir_then(coir_sleep(coir_ms(15)), coir_pure(coir_int(0))), coir_ms(cases[i].inner),
+                                             coir_pure(coir_int(1)));
+            CHECK_STR(simulated(options, coir_timeout_to(inner, coir_ms(cases[i].outer), coir_pure(coir_int(2)))), cases[i].out);
+        }
+}
+
+TEST(cancel, the_value_wins_over_the_deadline)
+{
+    /* What the waiter gets and the deadline are due at one moment: whichever is first, nothing is lost. */
+    FOR_SEEDS(options) {
+        coir_semaphore *semaphore = coir_semaphore_new(1);
+        coir_fiber *fiber = NULL;
+        coir_io *waiter = coir_timeout_to(coir_as(coir_acquire(semaphore, 1), coir_int(1)), coir_ms(5), coir_pure(coir_int(0)));
+        coir_io *io = coir_sequence(COIR_IOS(coir_acquire(semaphore, 1), queueing(waiter, &fiber), coir_sleep(coir_ms(5)),
+                                             coir_release(semaphore, 1), joining(&fiber)));
+        coir_result result = coir_sim_run(io, options);
+        CHECK_TAG(result, COIR_OK);
+        CHECK_INT(coir_semaphore_available(semaphore), 1 - result.value.i64);
+        coir_semaphore_drop(semaphore);
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, a_time_out_inside_a_mask_works_and_one_outside_waits)
+{
+    FOR_SEEDS(options) {
+        coir_io *slow = coir_then(coir_sleep(coir_ms(20)), coir_now());
+        CHECK_STR(simulated(options, coir_uncancelable(coir_timeout_to(slow, coir_ms(5), coir_pure(coir_int(7))))), "OK 7");
+        coir_io *masked = coir_uncancelable(coir_then(coir_sleep(coir_ms(20)), noting("slept")));
+        CHECK_STR(simulated(options, coir_timeout_to(coir_then(masked, noting("behind")), coir_ms(5), coir_now())), "OK 20000000");
+        CHECK_STR(notes(), "slept");
+    }
+}
+
+TEST(cancel, a_cancel_that_comes_while_a_time_out_unwinds_is_what_counts)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *slow = coir_finally(coir_never(), coir_then(coir_sleep(coir_ms(10)), noting("unwound")));
+        coir_io *io = coir_timeout_to(slow, coir_ms(5), noting("instead"));
+        io = coir_sequence(COIR_IOS(queueing(io, &fiber), coir_sleep(coir_ms(8)), canceling(&fiber), coir_suspend(wait_placed, &fiber)));
+        CHECK_STR(simulated(options, io), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "unwound");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, a_panic_while_a_time_out_unwinds_counts_for_more)
+{
+    FOR_SEEDS(options) {
+        coir_io *io = coir_timeout(coir_finally(coir_never(), coir_panicf("broken")), coir_ms(5));
+        CHECK_STR(simulated(options, io), "PANIC MISUSE also(ERROR code -1001)");
+        io = coir_timeout_to(coir_finally(coir_never(), coir_fail(coir_int(3))), coir_ms(5), coir_pure(coir_int(1)));
+        CHECK_STR(simulated(options, io), "ERROR 3");
+    }
+}
+
+TEST(cancel, a_borrowed_time_out_runs_many_times)
+{
+    FOR_SEEDS(options) {
+        coir_io *io = coir_timeout_to(coir_sleep(coir_ms(10)), coir_ms(5), coir_unit());
+        CHECK_STR(simulated(options, coir_then(waited(2, (coir_io *[]){ coir_io_ref(io), coir_repeat(io, 3) }), coir_now())),
+                  "OK 15000000");
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- runs, and their other ends */
+
+TEST(cancel, a_fiber_of_another_run_is_canceled_too)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        struct gate begun = GATE;
+        struct other_run other;
+        coir_fiber *fiber = NULL;
+        coir_io *long_sleep = coir_finally(coir_sleep(coir_seconds(1000)), noting("theirs"));
+        coir_io *theirs = coir_sequence(COIR_IOS(queueing(long_sleep, &fiber), opening(&begun), joining(&fiber)));
+        other_run_begin(&other, COIR_OPTIONS(.workers = workers), coir_attempt(theirs));
+        CHECK_STR(outcome(workers, coir_then(passing(&begun), canceling(&fiber))), "OK 0");
+        CHECK_INT(coir_fiber_status(fiber), COIR_ENDED);
+        coir_result result = other_run_end(&other);
+        CHECK_STR(describe(&result), "OK <ERROR CHILD_CANCELED>");
+        coir_result_drop(&result);
+        CHECK_STR(notes(), "theirs");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, from_a_thread_that_is_no_worker)
+{
+    FOR_WORKERS(workers, 1, 2) {
+        struct gate begun = GATE;
+        struct other_run other;
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_sequence(COIR_IOS(queueing(coir_sleep(coir_seconds(1000)), &fiber), opening(&begun), coir_suspend(wait_placed, &fiber)));
+        other_run_begin(&other, COIR_OPTIONS(.workers = workers), io);
+        while (!gate_is_open(&begun))
+            sched_yield();
+        coir_fiber_cancel(fiber);
+        coir_result result = other_run_end(&other);
+        CHECK_STR(describe(&result), "OK [<CANCELED 0>]");
+        coir_result_drop(&result);
+        coir_fiber_cancel(fiber);
+        coir_fiber_cancel(NULL);
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, the_rest_is_canceled_when_the_main_fiber_has_ended_if_that_was_asked_for)
+{
+    static const coir_options rest = { .size = sizeof rest, .cancel_rest = true };
+    FOR_SEEDS(options) {
+        options->run = &rest;
+        coir_io *late = coir_finally(coir_never(), coir_then(coir_yield(), coir_fork(noting("forked too late"))));
+        coir_fiber *fiber = NULL;
+        CHECK_STR(simulated(options, coir_then(queueing(late, &fiber), coir_pure(coir_int(4)))), "OK 4");
+        CHECK_STR(notes(), "");
+        CHECK_INT(coir_fiber_status(fiber), COIR_ENDED);
+        drop_handle(&fiber);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- bad input */
+
+TEST(cancel, what_is_no_fiber_has_a_clear_answer)
+{
+    coir_value number = coir_int(3), none_at_all = coir_list(0, NULL);
+    CHECK_STR(outcome(1, coir_cancel(NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_cancel_nowait(NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_cancel_all(NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_cancel_all(&number)), "PANIC EINVAL");
+    CHECK_STR(outcome(1, coir_cancel_all(&none_at_all)), "OK 0");
+    CHECK_STR(outcome(1, coir_uncancelable(NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_cancelable(NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_timeout(NULL, coir_ms(1))), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_timeout_to(NULL, coir_ms(1), coir_unit())), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_timeout_to(coir_unit(), coir_ms(1), NULL)), "PANIC ENOMEM");
+    CHECK_STR(outcome(1, coir_timeout(coir_pure(coir_int(1)), coir_ns(INT64_MAX))), "OK 1");
+    CHECK(!coir_is_masked());
+    CHECK(!coir_is_canceling());
+    coir_drop(none_at_all);
+}
+
+TEST(cancel, all_of_a_list_are_asked_before_the_first_is_waited_for)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *first = NULL, *second = NULL;
+        /* The first one's finalizer waits until the second has ended: that would be for ever if the second were asked later. */
+        coir_io *waits = coir_finally(coir_never(), coir_attempt(joining(&second)));
+        coir_io *io = coir_sequence(COIR_IOS(queueing(coir_never(), &second), queueing(waits, &first)));
+        CHECK_STR(simulated(options, coir_then(io, coir_suspend(cancel_two, (coir_fiber **[]){ &first, &second }))), "OK 0");
+        drop_handle(&first);
+        drop_handle(&second);
+    }
+}
+
+static coir_result tell_mask(void *env)
+{
+    (void)env;
+    note("%s%s", coir_is_masked() ? "masked " : "", coir_is_canceling() ? "canceling" : "not");
+    return coir_ok(coir_none());
+}
+
+TEST(cancel, callbacks_can_ask_how_it_stands)
+{
+    coir_io *tell = coir_defer(tell_mask, NULL);
+    coir_io *masked = coir_uncancelable(coir_sequence(COIR_IOS(coir_io_ref(tell), coir_cancel_self(), coir_io_ref(tell))));
+    CHECK_STR(outcome(1, coir_finally(coir_then(coir_io_ref(tell), masked), tell)), "OK 0");
+    CHECK_STR(notes(), "not masked not masked canceling masked canceling");
+}
