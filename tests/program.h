@@ -163,6 +163,7 @@ static inline void describe_code(int code, FILE *out)
     case ENOMEM:              fputs("ENOMEM", out); break;
     case COIR_MISUSE:         fputs("MISUSE", out); break;
     case COIR_DEADLOCK:       fputs("DEADLOCK", out); break;
+    case COIR_ABANDONED:      fputs("ABANDONED", out); break;
     case COIR_CHILD_CANCELED: fputs("CHILD_CANCELED", out); break;
     default:                  fprintf(out, "code %d", code);
     }

@@ -12,7 +12,8 @@
  * Unless a function says otherwise: handles are borrowed for the call, ios are taken; nothing happens before the io is run; who waits
  * blocks its fiber, never the thread, and is served in order of arrival; a NULL handle makes the io NULL and drops what came with
  * it. A wait that can never end is found out and ends as a panic, code COIR_DEADLOCK, that says what was waited for and who holds it.
- * Messages name an object by its id, a number that no other object of the process has.
+ * When every reference to an object is held by fibers that wait for it, nobody is left who could serve them: they panic at once, code
+ * COIR_ABANDONED. Messages name an object by its id, a number that no other object of the process has.
  */
 #ifndef COIR_SYNC_H
 #define COIR_SYNC_H

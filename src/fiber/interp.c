@@ -274,12 +274,11 @@ void coir__fiber_strip(coir_fiber *fiber)
     if (frame->op == OP_HOLD && was_served(fiber)) {
         frame->flags |= NODE_SAVED;
         fiber->io = frame->hold.body;
-        fiber->flags = frame->flags & NODE_BORROWED ? FIBER_BORROWED : 0;
+        fiber->flags = (uint8_t)((fiber->flags & ~FIBER_BORROWED) | (frame->flags & NODE_BORROWED ? FIBER_BORROWED : 0));
     } else {
         frame->prim->disarm(fiber, frame);
-        (void)wait_claim(&fiber->wait, wait_generation(&fiber->wait));          /* coir_fiber_dump() on another thread looks no more */
-        fiber->flags &= (uint8_t)~FIBER_WAITING;
     }
+    fiber->flags &= (uint8_t)~FIBER_WAITING;
     (void)wait_claim(&fiber->wait, wait_generation(&fiber->wait));      /* from here on nobody looks at its frames, which will go */
 }
 

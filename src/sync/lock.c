@@ -5,6 +5,8 @@
  *   1. Who waits, waits because somebody holds it: a free lock has no waiters.
  *   2. A release gives it to the first waiter whose wait can be claimed; nobody can come between.
  *   3. `held` is in the holder's list of what it holds, as long as there is one.
+ *
+ * A lock that fibers wait for cannot be abandoned (sync/handle.h): it has a holder, which keeps a reference for as long as it holds it.
  */
 #include "sync/queue.h"
 

@@ -6,7 +6,7 @@
  *   2. Who waits, waits because the first in the queue asks for more than is available: nobody overtakes.
  *   3. What a release makes possible it grants before it lets go of the guard.
  */
-#include "sync/queue.h"
+#include "sync/handle.h"
 
 #include "base/serial.h"
 
@@ -15,7 +15,7 @@
 #include <inttypes.h>
 
 struct coir_semaphore {
-    _Atomic uint32_t  refs;
+    struct handle     handle;                           /* A [HANDLE], its waiters under guard */
     ck_spinlock_fas_t guard;
     int64_t           max;                              /* I */
     uint64_t          serial;                           /* I */
@@ -33,7 +33,7 @@ coir_semaphore *coir_semaphore_new_bounded(int64_t permits, int64_t max)
         errno = permits < 0 || max < permits ? EINVAL : ENOMEM;
         return NULL;
     }
-    atomic_init(&semaphore->refs, 1);
+    handle_init(&semaphore->handle);
     ck_spinlock_fas_init(&semaphore->guard);
     semaphore->max = max;
     semaphore->serial = coir__serial_next();
@@ -48,13 +48,30 @@ coir_semaphore *coir_semaphore_new(int64_t permits) { return coir_semaphore_new_
 coir_semaphore *coir_semaphore_ref(coir_semaphore *semaphore)
 {
     if (semaphore != NULL)
-        fetch_add_relaxed(&semaphore->refs, 1u);
+        handle_ref(&semaphore->handle);
     return semaphore;
+}
+
+static const char awaited[] = "permits of semaphore";
+
+/* If only waiters would be left: nobody could give them anything. */
+static void semaphore_abandon(coir_semaphore *semaphore)
+{
+    struct claimed claimed = { NULL, &claimed.first };
+    ck_spinlock_fas_lock(&semaphore->guard);
+    coir__handle_claim(&semaphore->handle, &semaphore->waiters, &claimed);
+    ck_spinlock_fas_unlock(&semaphore->guard);
+    coir__handle_wake(&claimed, "coir_acquire", awaited, semaphore->serial);
 }
 
 void coir_semaphore_drop(coir_semaphore *semaphore)
 {
-    if (semaphore == NULL || fetch_sub_acq_rel(&semaphore->refs, 1u) != 1)
+    enum handle_end end = HANDLE_LIVES;
+    if (semaphore == NULL)
+        return;
+    while (unlikely((end = handle_let_go(&semaphore->handle)) == HANDLE_ABANDONED))
+        semaphore_abandon(semaphore);
+    if (end == HANDLE_LIVES)
         return;
     coir__run_token_drop(semaphore->user);
     coir__free(semaphore, sizeof *semaphore);
@@ -91,7 +108,7 @@ static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)
         if (wanted > available)
             break;
         coir_fiber *fiber;
-        enum claim claim = queue_claim(&semaphore->waiters, &fiber);
+        enum claim claim = handle_queue_claim(&semaphore->handle, &semaphore->waiters, &fiber);
         if (claim == CLAIM_LOST)
             continue;
         available -= wanted;
@@ -130,6 +147,8 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
         *result = too_many(fiber, "coir_acquire", permits, semaphore);
         return PRIM_DONE;
     }
+    if (permits > load_relaxed(&semaphore->available))
+        return PRIM_WAIT;                               /* a hint that saves the guard: arm() asks again under it */
     ck_spinlock_fas_lock(&semaphore->guard);
     enum taking taking = semaphore_take(semaphore, fiber, permits);
     ck_spinlock_fas_unlock(&semaphore->guard);
@@ -144,12 +163,14 @@ static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result
     coir_semaphore *semaphore = frame->object;
     ck_spinlock_fas_lock(&semaphore->guard);
     enum taking taking = semaphore_take(semaphore, fiber, frame->prim_own.number);
-    if (taking == BUSY)
-        queue_push(&semaphore->waiters, &frame->prim_own.waiter, fiber);
+    bool waits = taking == BUSY && handle_queue_push(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter, fiber);
     ck_spinlock_fas_unlock(&semaphore->guard);
-    if (taking == BUSY)
+    if (likely(waits))
         return PRIM_WAIT;
-    *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
+    if (unlikely(taking == BUSY))
+        *result = coir__handle_abandoned(fiber, "coir_acquire", awaited, semaphore->serial);
+    else
+        *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
     return PRIM_DONE;
 }
 
@@ -160,7 +181,7 @@ static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
     struct claimed claimed = { NULL, &claimed.first };
     (void)fiber;
     ck_spinlock_fas_lock(&semaphore->guard);
-    if (queue_remove(&semaphore->waiters, &frame->prim_own.waiter))
+    if (handle_queue_remove(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter))
         semaphore_grant(semaphore, &claimed);
     ck_spinlock_fas_unlock(&semaphore->guard);
     claimed_make_ready(&claimed);
@@ -233,7 +254,7 @@ static const struct coir__prim release_prim = {
 static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
 
 static const struct coir__prim acquire_prim = {
-    .name = "acquire", .holds = "with_permits", .awaits = "permits of semaphore", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
+    .name = "acquire", .holds = "with_permits", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
     .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
 };
 

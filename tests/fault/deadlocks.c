@@ -83,6 +83,17 @@ FAULT_PROGRAM(silence, "OK [<ERROR DEADLOCK> <PANIC DEADLOCK also(ERROR thing 1)
     coir_io *all = coir_parallel(COIR_IOS(coir_recover(coir_never(), recovered_code, NULL),
                                           coir_finally(coir_acquire(permits, 1), coir_fail(thing(1))),
                                           coir_named(coir_with_permits(permits, 1, coir_pure(thing(2))), "a waiter")));
+    coir_result result = coir_run(coir_flat_map(all, wait_it, NULL), options);
+    coir_semaphore_drop(permits);
+    return result;
+}
+
+/* The same, and nobody but those who wait has a reference. */
+FAULT_PROGRAM(abandoned, "OK [<OK 0> <PANIC ABANDONED also(ERROR thing 1)> <PANIC ABANDONED>]")
+{
+    coir_semaphore *permits = coir_semaphore_new_bounded(0, 1);
+    coir_io *all = coir_parallel(COIR_IOS(coir_repeat(coir_yield(), 10), coir_finally(coir_acquire(permits, 1), coir_fail(thing(1))),
+                                          coir_named(coir_with_permits(permits, 1, coir_pure(thing(2))), "a waiter")));
     coir_semaphore_drop(permits);
     return coir_run(coir_flat_map(all, wait_it, NULL), options);
 }

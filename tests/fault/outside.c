@@ -55,7 +55,7 @@ static const coir_async_type inside_type = { .op_size = 40, .start = resume_insi
                              twice_type = { .start = resume_elsewhere_twice }, dropped_type = { .start = drop_inside },
                              dropped_elsewhere_type = { .start = drop_elsewhere };
 
-FAULT_PROGRAM(callbacks, "OK [<OK thing 5> <OK thing 6> <OK elsewhere> <ERROR thing 1> <PANIC code -1011> <PANIC code -1011> <OK elsewhere>]")
+FAULT_PROGRAM(callbacks, "OK [<OK thing 5> <OK thing 6> <OK elsewhere> <ERROR thing 1> <PANIC ABANDONED> <PANIC ABANDONED> <OK elsewhere>]")
 {
     static int five = 5;
     coir_io *elsewhere = coir_async(&elsewhere_type, NULL), *again = coir_io_ref(elsewhere);
