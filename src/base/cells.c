@@ -3,14 +3,20 @@
  *
  * Invariants
  *   1. A cell is in exactly one place: in use, in one thread's magazine, or in one batch of the depot.
- *   2. A thread's magazine holds at most 4 batches of a class; what is more goes to the depot, a batch at a time.
- *   3. When a thread ends all its cells and the rest of its chunk go to the depot.
- *   4. Chunks are on one list and go back only when the library is unloaded.
+ *   2. A magazine, and a batch, is a chain of cells down to coir__bottom, and each cell's room is MAGAZINE_ROOM less how many there are from it
+ *      downwards. (The first of a batch in the depot has its link there instead: it is the one that leaves a magazine first.)
+ *   3. A thread's magazine has room for 4 batches of a class; when it overflows two of them go to the depot.
+ *   4. When a thread ends all its cells and the rest of its chunk go to the depot.
+ *   5. Chunks are on one list and go back only when the library is unloaded.
  *
  * The depot of each class is a list of batches under a spinlock held for a few instructions. A batch is a chain through
  * cell.next; batches are chained through next_batch of their first cells.
  */
 #include "base/memory.h"
+
+enum { MAGAZINE_ROOM = 4 * MEMORY_BATCH };              /* cells of a class that a thread keeps */
+
+struct cell coir__bottom = { NULL, { MAGAZINE_ROOM } }, coir__no_room = { NULL, { 0 } };
 
 #ifdef COIR_PLAIN_MEMORY
 
@@ -25,7 +31,6 @@ void  coir__free_slow(void *memory, size_t size) { coir__release(memory, size); 
 
 /* -------------------------------------------------------------------------------------------------- chunks and the depot */
 
-enum { MAGAZINE_LIMIT = 4 * MEMORY_BATCH };             /* cells of a class that a thread keeps */
 enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 2 << 20, HUGE_PAGE = 2 << 20 };
 
 struct chunk { struct chunk *next; size_t alignment; };         /* at the start of each chunk; 16 bytes, so cells stay aligned */
@@ -121,9 +126,9 @@ static void thread_gone(void *me)
 {
     struct coir__thread *thread = me;
     for (size_t class = 1; class < MEMORY_CLASSES; class++) {
-        if (thread->magazines[class].first != NULL)
-            depot_put(class, thread->magazines[class].first);
-        thread->magazines[class] = (struct magazine){ NULL, 0, 0 };
+        if (thread->magazines[class]->next != NULL)
+            depot_put(class, thread->magazines[class]);
+        thread->magazines[class] = &coir__no_room;
     }
     if (thread->fresh < thread->fresh_end) {
         struct rest *rest = (struct rest *)(void *)thread->fresh;
@@ -143,7 +148,8 @@ static void thread_register(void)
 {
     pthread_once(&thread_key_once, thread_key_make);
     for (size_t class = 1; class < MEMORY_CLASSES; class++)
-        coir__me.magazines[class].limit = MAGAZINE_LIMIT;
+        if (coir__me.magazines[class] == &coir__no_room)
+            coir__me.magazines[class] = &coir__bottom;
     if (thread_key_made && pthread_setspecific(thread_key, &coir__me) == 0) {
         coir__me.registered = true;
         fetch_add_acq_rel(&threads_registered, 1);
@@ -163,7 +169,10 @@ __attribute__((destructor)) static void memory_unload(void)
         system_memory.chunks = chunk->next;
         coir__chunk_free(chunk, 0, chunk->alignment);
     }
-    coir__me = (struct coir__thread){ .fresh = NULL };
+    for (size_t class = 0; class < MEMORY_CLASSES; class++)
+        coir__me.magazines[class] = &coir__no_room;
+    coir__me.fresh = coir__me.fresh_end = NULL;
+    coir__me.registered = false;
     for (size_t class = 0; class < MEMORY_CLASSES; class++)
         depots[class].batches = NULL;
     system_memory.rests = NULL;
@@ -182,18 +191,24 @@ static bool chunk_has(size_t size)
     return true;
 }
 
+/* Puts a cell on top of those below it. */
+static struct cell *cell_on(struct cell *below, void *memory)
+{
+    struct cell *cell = memory;
+    cell->next = below;
+    cell->room = below->room - 1;
+    return cell;
+}
+
 static struct cell *carve(size_t class)
 {
     size_t size = class * MEMORY_STEP;
     if (!chunk_has(size))
         return NULL;
     size_t room = (size_t)(coir__me.fresh_end - coir__me.fresh) / size, count = room < CARVE ? room : CARVE;
-    struct cell *first = NULL;
-    for (size_t i = count; i-- > 0; ) {
-        struct cell *cell = (struct cell *)(void *)(coir__me.fresh + i * size);
-        cell->next = first;
-        first = cell;
-    }
+    struct cell *first = &coir__bottom;
+    for (size_t i = count; i-- > 0; )
+        first = cell_on(first, coir__me.fresh + i * size);
     coir__me.fresh += count * size;
     return first;
 }
@@ -205,14 +220,8 @@ static NOINLINE void *cell_slow(size_t class)
     struct cell *batch = depot_take(class);
     if (batch == NULL)
         batch = carve(class);
-    if (batch == NULL)
-        return NULL;
-    struct magazine *magazine = &coir__me.magazines[class];
-    uint32_t count = 0;
-    for (struct cell *cell = batch; cell != NULL; cell = cell->next)
-        count++;
-    magazine->first = batch->next;
-    magazine->count = count - 1;
+    if (batch != NULL)
+        coir__me.magazines[class] = batch->next;
     return batch;
 }
 
@@ -225,23 +234,31 @@ void *coir__alloc_slow(size_t size)
 
 void coir__free_slow(void *memory, size_t size) { coir__release(memory, size); }
 
+/* Takes the batch that was freed last, standing on a bottom of its own. */
+static struct cell *spill_batch(struct cell **magazine)
+{
+    struct cell *batch = *magazine, *last = batch;
+    for (int64_t room = MAGAZINE_ROOM - MEMORY_BATCH; ; last = last->next) {
+        last->room = room++;
+        if (room == MAGAZINE_ROOM)
+            break;
+    }
+    *magazine = last->next;
+    last->next = &coir__bottom;
+    return batch;
+}
+
 /* Hands the two batches freed last to the depot: the older cells stay, they are the likelier to be in the cache of nobody else. */
 void coir__magazine_spill(size_t class)
 {
-    struct magazine *magazine = &coir__me.magazines[class];
-    if (!coir__me.registered)
+    struct cell **magazine = &coir__me.magazines[class], *given = *magazine;
+    if (given->next == &coir__no_room) {                /* the thread's first */
         thread_register();
-    if (magazine->count < MAGAZINE_LIMIT)
-        return;                                         /* it was the thread's first */
-    for (int i = 0; i < 2; i++) {
-        struct cell *batch = magazine->first, *last = batch;
-        for (int n = 1; n < MEMORY_BATCH; n++)
-            last = last->next;
-        magazine->first = last->next;
-        magazine->count -= MEMORY_BATCH;
-        last->next = NULL;
-        depot_put(class, batch);
+        *magazine = cell_on(&coir__bottom, given);
+        return;
     }
+    depot_put(class, spill_batch(magazine));
+    depot_put(class, spill_batch(magazine));
 }
 
 #endif

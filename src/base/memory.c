@@ -5,7 +5,12 @@
 
 #include <stdlib.h>
 
-_Thread_local struct coir__thread coir__me __attribute__((tls_model("initial-exec")));
+#define NONE     &coir__no_room
+#define NONE_X4  NONE, NONE, NONE, NONE
+_Static_assert(MEMORY_CLASSES == 17, "each magazine has its bottom below");
+_Thread_local struct coir__thread coir__me __attribute__((tls_model("initial-exec"))) = {
+    .magazines = { NONE_X4, NONE_X4, NONE_X4, NONE_X4, NONE }
+};
 
 #if defined(__SANITIZE_THREAD__) || defined(COIR_TSAN)
 _Atomic uint32_t coir__fence_word;

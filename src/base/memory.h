@@ -21,10 +21,20 @@ enum {
     MEMORY_BATCH    = 128                               /* cells that change hands at once */
 };
 
-struct cell { struct cell *next, *next_batch; };
+/*
+ * A free cell lies on those that were free before it. How many more there is room for stands in each, and is not counted in one place: cells are
+ * taken and given in turn within nanoseconds, and each count would have to wait for the one before.
+ */
+struct cell {
+    struct cell *next;                                  /* below it; NULL in what lies under all, and is no cell */
+    union {
+        int64_t      room;                              /* above it */
+        struct cell *next_batch;                        /* of the first cell of a batch that is in a depot */
+    };
+};
 
-/* The cells of one class. The limit is 0 until the thread is registered, so that the first cell that it gives goes the slow way. */
-struct magazine { struct cell *first; uint32_t count, limit; };
+/* What lies under all cells of a magazine, and of one whose thread is not registered: there is no room, so the first cell goes the slow way. */
+extern struct cell coir__bottom, coir__no_room;
 
 struct buried {                                         /* a dead object that waits to be emptied: see coir__bury() */
     struct buried *next;
@@ -33,9 +43,9 @@ struct buried {                                         /* a dead object that wa
 
 /* All that coir keeps for one thread. */
 struct coir__thread {
-    struct magazine magazines[MEMORY_CLASSES];
+    struct cell    *magazines[MEMORY_CLASSES];          /* of each class the cell that was given last */
     char           *fresh, *fresh_end;                  /* the chunk being carved */
-    bool            registered;                         /* coir__thread_gone() will run */
+    bool            registered;                         /* what it keeps will be given back when it ends */
     bool            burying;
     struct buried  *buried;
     void           *dead_ios;                           /* io/node.c's own list of the same kind */
@@ -48,6 +58,7 @@ extern _Thread_local struct coir__thread coir__me __attribute__((tls_model("init
 static inline void *coir__alloc(size_t size);
 static inline void  coir__free(void *memory, size_t size);
 static inline void *coir__cell_alloc(size_t class);
+static inline void *coir__cell_at_hand(size_t class);      /* the same if it takes no more than a few instructions, otherwise NULL */
 static inline void  coir__cell_free(void *memory, size_t class);
 
 /* coir__allocate, coir__release: straight from and to the user's allocator. */
@@ -75,23 +86,20 @@ void  coir__magazine_spill(size_t class);
 
 #ifdef COIR_PLAIN_MEMORY
 
-static inline void *coir__cell_alloc(size_t class)              { return coir__alloc_slow(class * MEMORY_STEP); }
+static inline void *coir__cell_at_hand(size_t class)            { (void)class; return NULL; }
 static inline void  coir__cell_free(void *memory, size_t class) { coir__free_slow(memory, class * MEMORY_STEP); }
 
 #else
 
-static ALWAYS_INLINE void *coir__cell_alloc(size_t class)
+static ALWAYS_INLINE void *coir__cell_at_hand(size_t class)
 {
-    if (likely(class < MEMORY_CLASSES)) {
-        struct magazine *magazine = &coir__me.magazines[class];
-        struct cell *cell = magazine->first;
-        if (likely(cell != NULL)) {
-            magazine->first = cell->next;
-            magazine->count--;
-            return cell;
-        }
-    }
-    return coir__alloc_slow(class * MEMORY_STEP);
+    if (unlikely(class >= MEMORY_CLASSES))
+        return NULL;
+    struct cell *cell = coir__me.magazines[class];
+    if (unlikely(cell->next == NULL))
+        return NULL;
+    coir__me.magazines[class] = cell->next;
+    return cell;
 }
 
 static ALWAYS_INLINE void coir__cell_free(void *memory, size_t class)
@@ -100,15 +108,22 @@ static ALWAYS_INLINE void coir__cell_free(void *memory, size_t class)
         coir__free_slow(memory, class * MEMORY_STEP);
         return;
     }
-    struct magazine *magazine = &coir__me.magazines[class];
-    struct cell *cell = memory;
-    cell->next = magazine->first;
-    magazine->first = cell;
-    if (unlikely(++magazine->count >= magazine->limit))
+    struct cell *cell = memory, *below = coir__me.magazines[class];
+    int64_t room = below->room - 1;
+    cell->next = below;
+    cell->room = room;
+    coir__me.magazines[class] = cell;
+    if (unlikely(room < 0))
         coir__magazine_spill(class);
 }
 
 #endif
+
+static ALWAYS_INLINE void *coir__cell_alloc(size_t class)
+{
+    void *cell = coir__cell_at_hand(class);
+    return likely(cell != NULL) ? cell : coir__alloc_slow(class * MEMORY_STEP);
+}
 
 static ALWAYS_INLINE size_t coir__class_of(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP; }
 static ALWAYS_INLINE void *coir__alloc(size_t size)     { return coir__cell_alloc(coir__class_of(size)); }
