@@ -146,13 +146,25 @@ static size_t ended_from_back(struct fibers fibers, size_t left)
     return left;
 }
 
+static coir_value boxed_result(coir_fiber *fiber)
+{
+    coir_result result;
+    if (likely(!(fiber->flags & FIBER_TYPED))) {
+        store_relaxed(&fiber->seen, 1);
+        coir__set(&result, &fiber->result);
+    } else {
+        result = coir__fiber_result(fiber);
+    }
+    return coir__box(&result);
+}
+
 static coir_result all_results(struct fibers fibers)
 {
     coir_value list = coir__list_new(fibers.count);
     if (coir__is_panic_value(&list))
         return coir__panic_of(list);
     for (size_t i = 0; i < fibers.count; i++) {
-        coir_value box = coir_box(coir__fiber_result(fiber_at(fibers, i)));
+        coir_value box = boxed_result(fiber_at(fibers, i));
         if (coir__is_panic_value(&box)) {
             coir_drop(list);
             return coir__panic_of(box);

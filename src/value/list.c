@@ -44,11 +44,12 @@ static struct list *list_of(const coir_value *value)
 static inline void append(struct list *list, coir_value item)
 {
     invariant(list->count < list->capacity);
+    coir_value *place = &list->items[list->count++];
+    coir__set_value(place, item);
     if (item.type != NULL) {
         list->head.is_plain = false;
-        list->head.is_sharable = list->head.is_sharable && coir_can_share(&item);
+        list->head.is_sharable = list->head.is_sharable && coir_can_share(place);
     }
-    list->items[list->count++] = item;
 }
 
 /* ------------------------------------------------------------------------------------------------------- the type */

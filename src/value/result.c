@@ -451,24 +451,22 @@ static bool can_share_result(const coir_result *result)
     return can;
 }
 
-coir_value coir_box(coir_result result)
+coir_value coir__box(coir_result *result)
 {
     struct box *box = coir__alloc(sizeof *box);
     if (unlikely(box == NULL)) {
-        coir_result_drop(&result);
+        coir_result_drop(result);
         return coir__no_memory_value();
     }
     holder_init(&box->head);
-    coir__check(&result);
-    if (unlikely(result.value.type != NULL || result.also != NULL))
-        box->head.is_sharable = can_share_result(&result);
-    /* Member by member: a copy in wide pieces waits until the narrow stores that made it have reached the cache. */
-    box->result.tag = result.tag;
-    box->result.value.u64 = result.value.u64;
-    box->result.value.type = result.value.type;
-    box->result.also = result.also;
+    coir__set(&box->result, result);
+    coir__check(&box->result);
+    if (unlikely(box->result.value.type != NULL || box->result.also != NULL))
+        box->head.is_sharable = can_share_result(&box->result);
     return coir_own(box, &coir_result_type);
 }
+
+coir_value coir_box(coir_result result) { return coir__box(&result); }
 
 coir_result *coir_result_in(const coir_value *boxed)
 {

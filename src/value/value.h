@@ -44,18 +44,21 @@ static inline coir_result coir__checked(coir_result result)
  * callback that gives it, such a load must wait until all those stores have left the processor's store buffer: some 5 ns, once for
  * each instruction of a program. (The library is built with -fno-tree-slp-vectorize, which would undo this.)
  */
+static ALWAYS_INLINE void coir__set_value(coir_value *to, coir_value value)
+{
+    to->u64 = value.u64;
+    to->type = value.type;
+}
 static ALWAYS_INLINE void coir__set(coir_result *to, const coir_result *from)
 {
     to->tag = from->tag;
-    to->value.u64 = from->value.u64;
-    to->value.type = from->value.type;
+    coir__set_value(&to->value, from->value);
     to->also = from->also;
 }
 static ALWAYS_INLINE void coir__set_ok(coir_result *to, coir_value value)
 {
     to->tag = COIR_OK;
-    to->value.u64 = value.u64;
-    to->value.type = value.type;
+    coir__set_value(&to->value, value);
     to->also = NULL;
 }
 
@@ -66,6 +69,9 @@ static inline void coir__check(coir_result *result)
     if (coir__is_broken(result))
         *result = coir__checked_slow(*result);
 }
+
+/* coir__box: coir_box() of *result, which is taken. */
+coir_value coir__box(coir_result *result);
 
 /* coir__also: appends a further failure (taken, with its own `also` after it) to the failures of *result, which is one. Without
  * memory it is dropped and counted. */
