@@ -517,7 +517,7 @@ static void keep_value(coir_io *frame, coir_value value)
         coir__node_release_env(frame);
     frame->op = OP_KEEP;
     frame->flags = 0;
-    frame->value = value;
+    coir__set_value(&frame->value, value);
 }
 
 enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
@@ -552,14 +552,10 @@ down:                                                   /* io is not NULL: nodes
         goto shared;
 dispatch:
     if (io->op <= OP_LAST_PUSHED) {
-        PUSH(NODE_SMALL);
-        coir_io *child = io->child;
-        PUSHED();
-        io = child;
-        GO_DOWN();
-    }
-    if (io->op <= OP_LAST_PUSHED_WITH_RESULT) {
-        PUSH(NODE_SIZE_OF(result));
+        if (unlikely(borrowed) && io->op > OP_LAST_PUSHED_SMALL)
+            PUSH(NODE_SIZE_OF(result));
+        else
+            PUSH(NODE_SMALL);
         coir_io *child = io->child;
         PUSHED();
         io = child;
@@ -958,10 +954,13 @@ prim_done:
 
 step:                                                   /* frame is top, a ROUTINE */
     frame->routine.routine.flags = 0;
-    io = frame->step(&frame->routine.routine);
-    if (routine_awaits(&frame->routine.routine, io) || routine_part_ended(fiber, frame, &io, &result)) {
-        borrowed = false;
-        GO_DOWN();
+    {
+        coir_io *next = frame->step(&frame->routine.routine);
+        if (routine_awaits(&frame->routine.routine, next) || routine_part_ended(fiber, frame, &next, &result)) {
+            io = next;
+            borrowed = false;
+            GO_DOWN();
+        }
     }
 routine_over:
     io = frame->routine.become;
@@ -1143,7 +1142,7 @@ up:
     UP(ATTEMPT):
         POP_FREE();
         if (likely(result.tag != COIR_CANCELED))
-            GIVEN_VALUE(coir_box(result));
+            GIVEN_VALUE(coir__box(&result));
         GO_UP();
     UP(REDEEM):
         POP();
@@ -1417,17 +1416,20 @@ up:
         context_restore(fiber, frame);
         coir__node_free(frame);
         GO_UP();
-    UP(ROUTINE):
-        switch (routine_offer(fiber, frame, &io, &result)) {
+    UP(ROUTINE): {
+        coir_io *next;
+        switch (routine_offer(fiber, frame, &next, &result)) {
         case ROUTINE_STEPS:
             goto step;
         case ROUTINE_RUNS:
+            io = next;
             borrowed = false;
             GO_DOWN();
         case ROUTINE_IS_OVER:
             goto routine_over;
         }
         unreachable();
+    }
 
     default:
         unreachable();

@@ -12,8 +12,8 @@ coir_io *coir_pure(coir_value value)
         coir_drop(value);
         return NULL;
     }
-    node->value = value;
-    coir__node_note_sole(node, &value);
+    coir__set_value(&node->value, value);
+    coir__node_note_sole(node, &node->value);
     return node;
 }
 
@@ -24,10 +24,10 @@ static ALWAYS_INLINE coir_io *result_node(coir_tag tag, coir_value value, coir_f
     coir_io *node = coir__node_new(OP_RESULT, NODE_SIZE_OF(failure));
     if (unlikely(node == NULL))
         return NULL;
-    node->value = value;
+    coir__set_value(&node->value, value);
     node->failure.also = also;
     node->failure.tag = tag;
-    coir__node_note_sole(node, &value);
+    coir__node_note_sole(node, &node->value);
     for (const coir_failure *f = also; f != NULL; f = coir_failure_next(f))
         coir__node_note_sole(node, coir_failure_value(f));
     return node;
@@ -63,11 +63,16 @@ coir_io *coir_panicf(const char *format, ...)
 
 /* --------------------------------------------------------------------------------------------------- deferred steps */
 
+static NOINLINE coir_io *leaf_slow(const char *function, enum op op, any_fn *fn, struct env_given given)
+{
+    const char *bad = coir__callback_bad(fn, given);
+    return bad != NULL ? coir__bad_argument(function, bad) : coir__callback_node(op, NODE_SMALL, fn, given);
+}
+
 static ALWAYS_INLINE coir_io *leaf(const char *function, enum op op, any_fn *fn, struct env_given given)
 {
-    if (unlikely(!callback_fits(fn, given)))
-        return coir__callback_refused(function, fn, given);
-    return coir__callback_node(op, NODE_SMALL, fn, given);
+    coir_io *node = coir__callback_at_hand(op, NODE_SMALL, fn, given);
+    return likely(node != NULL) ? node : leaf_slow(function, op, fn, given);
 }
 
 coir_io *coir_defer(coir_defer_fn *fn, void *env) { return leaf("coir_defer", OP_DEFER, (any_fn *)fn, lent(env)); }
@@ -97,19 +102,16 @@ coir_io *coir_rec_copy(coir_rec_fn *fn, const void *bytes, size_t size)
 /* A leaf that carries a value for its callback: CALL, ITERATE, EACH. */
 static coir_io *leaf_with(const char *function, enum op op, size_t size, coir_value state, any_fn *fn, struct env_given given)
 {
-    if (!callback_fits(fn, given)) {
-        coir_drop(state);
-        return coir__callback_refused(function, fn, given);
-    }
-    if (coir__is_panic_value(&state))
+    const char *bad = coir__callback_bad(fn, given);
+    if (bad == NULL && coir__is_panic_value(&state))
         return coir_from_result(coir__panic_of(state));
-    coir_io *node = coir__callback_node(op, size, fn, given);
+    coir_io *node = bad == NULL ? coir__callback_node(op, size, fn, given) : NULL;
     if (node == NULL) {
         coir_drop(state);
-        return NULL;
+        return bad == NULL ? NULL : coir__bad_argument(function, bad);
     }
-    node->state = state;
-    coir__node_note_sole(node, &state);
+    coir__set_value(&node->state, state);
+    coir__node_note_sole(node, &node->state);
     return node;
 }
 
@@ -142,8 +144,9 @@ coir_io *coir_each_copy(coir_value list, coir_flat_map_fn *fn, const void *bytes
 
 static coir_io *traverse(const char *function, size_t count, any_fn *fn, struct env_given given)
 {
-    if (!callback_fits(fn, given))
-        return coir__callback_refused(function, fn, given);
+    const char *bad = coir__callback_bad(fn, given);
+    if (bad != NULL)
+        return coir__bad_argument(function, bad);
     coir_io *node = coir__callback_node(OP_TRAVERSE, NODE_SIZE_OF(gather), fn, given);
     if (node != NULL)
         node->gather = (struct gather){ .count = count, .index = 0, .list = coir_none() };

@@ -4,19 +4,23 @@
 #include "io/node.h"
 
 /* A node of one child and a callback. */
+static NOINLINE coir_io *on_slow(const char *function, enum op op, size_t size, coir_io *io, any_fn *fn, struct env_given given)
+{
+    const char *bad = coir__callback_bad(fn, given);
+    coir_io *node = io != NULL && bad == NULL ? coir__callback_node(op, size, fn, given) : NULL;
+    if (node != NULL) {
+        node->child = io;
+        return node;
+    }
+    coir_io_drop(io);
+    return io != NULL && bad != NULL ? coir__bad_argument(function, bad) : NULL;
+}
+
 static ALWAYS_INLINE coir_io *on(const char *function, enum op op, size_t size, coir_io *io, any_fn *fn, struct env_given given)
 {
-    if (unlikely(io == NULL))
-        return NULL;
-    if (unlikely(!callback_fits(fn, given))) {
-        coir_io_drop(io);
-        return coir__callback_refused(function, fn, given);
-    }
-    coir_io *node = coir__callback_node(op, size, fn, given);
-    if (unlikely(node == NULL)) {
-        coir_io_drop(io);
-        return NULL;
-    }
+    coir_io *node = likely(io != NULL) ? coir__callback_at_hand(op, size, fn, given) : NULL;
+    if (unlikely(node == NULL))
+        return on_slow(function, op, size, io, fn, given);
     node->child = io;
     return node;
 }
@@ -60,8 +64,8 @@ static coir_io *carrying(enum op op, coir_io *io, coir_value value)
         coir_drop(value);
         return NULL;
     }
-    node->state = value;
-    coir__node_note_sole(node, &value);
+    coir__set_value(&node->state, value);
+    coir__node_note_sole(node, &node->state);
     return node;
 }
 

@@ -177,16 +177,11 @@ const char *coir__callback_bad(any_fn *fn, struct env_given given)
 {
     if (fn == NULL)
         return "fn is NULL";
-    if (given.captured && given.bytes > CAPTURE_MAX)
+    if (given.bytes == LENT)
+        return NULL;
+    if (given.bytes > CAPTURE_MAX)
         return "size is more than 64 KiB";
-    if (given.captured && given.bytes > 0 && given.env == NULL)
-        return "bytes is NULL";
-    return NULL;
-}
-
-coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_given given)
-{
-    return coir__bad_argument(function, coir__callback_bad(fn, given));
+    return given.bytes > 0 && given.env == NULL ? "bytes is NULL" : NULL;
 }
 
 coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number)

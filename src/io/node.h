@@ -35,7 +35,7 @@ enum op {
     OP_COUNT
 };
 
-enum { OP_LAST_PUSHED = OP_OR_PANIC, OP_LAST_PUSHED_WITH_RESULT = OP_ALWAYS };           /* ORDER OPS */
+enum { OP_LAST_PUSHED_SMALL = OP_OR_PANIC, OP_LAST_PUSHED = OP_ALWAYS };                 /* ORDER OPS */
 
 enum children { CHILDREN_NONE, CHILDREN_ONE, CHILDREN_TWO, CHILDREN_MANY };
 enum carried { VALUE_NONE, VALUE_HEAD, VALUE_STATE };
@@ -143,17 +143,23 @@ struct coir_io {
 
 static ALWAYS_INLINE size_t node_size(const coir_io *node) { return (size_t)node->steps * MEMORY_STEP; }
 
+/* The header of a node with one reference, in one store. */
+static ALWAYS_INLINE uint64_t node_header(enum op op, enum node_flags flags, size_t steps)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return 1 | (uint64_t)op << 32 | (uint64_t)flags << 40 | (uint64_t)steps << 48;
+#else
+    return (uint64_t)1 << 32 | (uint64_t)op << 24 | (uint64_t)flags << 16 | (uint64_t)steps;
+#endif
+}
+
 /* coir__node_new: of at least `size` bytes, with one reference; nothing behind the header is set. NULL without memory. */
 static ALWAYS_INLINE coir_io *coir__node_new(enum op op, size_t size)
 {
     size_t steps = coir__class_of(size);
     coir_io *node = coir__cell_alloc(steps);
     if (likely(node != NULL))
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        node->header = 1 | (uint64_t)op << 32 | (uint64_t)steps << 48;
-#else
-        node->header = (uint64_t)1 << 32 | (uint64_t)op << 24 | (uint64_t)steps;
-#endif
+        node->header = node_header(op, 0, steps);
     return node;
 }
 
@@ -235,51 +241,68 @@ void coir__drop_ios(size_t count, coir_io *const *ios);
 
 typedef void any_fn(void);                              /* a callback, until its node's op says of what type it is */
 
-/* The env of a callback: borrowed, or `bytes` bytes to be captured. */
-struct env_given { const void *env; size_t bytes; bool captured; };
-static ALWAYS_INLINE struct env_given lent(const void *env) { return (struct env_given){ env, 0, false }; }
-static ALWAYS_INLINE struct env_given captured(const void *bytes, size_t size) { return (struct env_given){ bytes, size, true }; }
+/* The env of a callback: borrowed (bytes is LENT), or so many bytes to be captured. Two words, so that it goes in registers. */
+struct env_given { const void *env; size_t bytes; };
+#define LENT SIZE_MAX
+static ALWAYS_INLINE struct env_given lent(const void *env) { return (struct env_given){ env, LENT }; }
+static ALWAYS_INLINE struct env_given captured(const void *bytes, size_t size)
+{
+    return (struct env_given){ bytes, likely(size <= CAPTURE_MAX) ? size : CAPTURE_MAX + 1 };
+}
 
 /* coir__callback_bad: why a callback and its env cannot serve; NULL if they can. */
 const char *coir__callback_bad(any_fn *fn, struct env_given given);
 
-static ALWAYS_INLINE bool callback_fits(any_fn *fn, struct env_given given)
-{
-    return likely(fn != NULL && (!given.captured || (given.bytes <= CAPTURE_MAX && (given.env != NULL || given.bytes == 0))));
-}
-
-/* Most envs are a word or two, for which a call of memcpy() would cost more than all the rest. */
-static ALWAYS_INLINE void capture(void *to, const void *from, size_t bytes)
+/* Most envs are a word or two, for which a call of memcpy() would cost more than all the rest. Gives `to`, as memcpy() does: so its caller keeps
+ * nothing across that call. */
+static ALWAYS_INLINE void *capture(void *to, const void *from, size_t bytes)
 {
     if (likely(bytes == 8))
+        return memcpy(to, from, 8);
+    if (bytes == 16) {                                  /* in two steps: as one it would wait for the two stores that made it */
         memcpy(to, from, 8);
-    else if (bytes == 16)
-        memcpy(to, from, 16);
-    else if (bytes > 0)
-        memcpy(to, from, bytes);
+        memcpy((char *)to + 8, (const char *)from + 8, 8);
+        return to;
+    }
+    return bytes > 0 ? memcpy(to, from, bytes) : to;
 }
 
-/* coir__callback_node: a node of `op`, with `size` bytes before what it captures; fn and env are set, and no child. The caller has asked
- * callback_fits(). NULL without memory. */
-static ALWAYS_INLINE coir_io *coir__callback_node(enum op op, size_t size, any_fn *fn, struct env_given given)
+/*
+ * coir__callback_node: a node of `op`, with `size` bytes before what it captures; fn and env are set, and no child. NULL without memory.
+ * coir__callback_at_hand: the same, but NULL as well where that takes more than a few instructions, or the callback or its env cannot serve: a
+ *   builder then asks again in a function of its own, which finds out why. So the way that is nearly always gone calls nothing.
+ */
+static ALWAYS_INLINE coir_io *callback_node(coir_io *node, enum op op, size_t at, size_t steps, any_fn *fn, struct env_given given)
 {
-    size_t at = coir__class_of(size) * MEMORY_STEP;     /* captured bytes are aligned as by malloc() */
-    coir_io *node = coir__node_new(op, given.captured ? at + given.bytes : size);
     if (unlikely(node == NULL))
         return NULL;
+    bool captures = given.bytes != LENT;
+    node->header = node_header(op, captures ? NODE_CAPTURED : 0, steps);
     node->child = NULL;
     node->any_fn = fn;
-    node->env = (void *)(uintptr_t)given.env;
-    if (given.captured) {
-        node->env = (char *)node + at;
-        node->flags = NODE_CAPTURED;
-        capture(node->env, given.env, given.bytes);
-    }
-    return node;
+    node->env = captures ? (char *)node + at : (void *)(uintptr_t)given.env;
+    return captures ? (coir_io *)(void *)((char *)capture(node->env, given.env, given.bytes) - at) : node;
 }
 
-/* coir__callback_refused: the io that says why. Takes what came with the callback. */
-coir_io *coir__callback_refused(const char *function, any_fn *fn, struct env_given given);
+#define CALLBACK_AT(size) (coir__class_of(size) * MEMORY_STEP)          /* captured bytes are aligned as by malloc() */
+static ALWAYS_INLINE size_t callback_steps(size_t size, struct env_given given)
+{
+    return coir__class_of(given.bytes != LENT ? CALLBACK_AT(size) + given.bytes : size);
+}
+
+static ALWAYS_INLINE coir_io *coir__callback_node(enum op op, size_t size, any_fn *fn, struct env_given given)
+{
+    size_t steps = callback_steps(size, given);
+    return callback_node(coir__cell_alloc(steps), op, CALLBACK_AT(size), steps, fn, given);
+}
+
+static ALWAYS_INLINE coir_io *coir__callback_at_hand(enum op op, size_t size, any_fn *fn, struct env_given given)
+{
+    if (unlikely(fn == NULL || (given.bytes != LENT && (given.env == NULL || CALLBACK_AT(size) + given.bytes > MEMORY_CELL_MAX))))
+        return NULL;
+    size_t steps = callback_steps(size, given);
+    return callback_node(coir__cell_at_hand(steps), op, CALLBACK_AT(size), steps, fn, given);
+}
 
 /* coir__node_note_sole: after the node's value was set. */
 static inline void coir__node_note_sole(coir_io *node, const coir_value *value)

@@ -213,12 +213,12 @@ static coir_io *async_node(const char *function, const coir_async_type *type, st
     if (bad != NULL)
         return coir__bad_argument(function, bad);
     size_t op_at = rounded(sizeof(struct async)), bytes_at = op_at + rounded(type->op_size);
-    coir_io *node = coir__prim_new_sized(&async_prim, bytes_at + given.bytes, (void *)(uintptr_t)type, 0);
+    coir_io *node = coir__prim_new_sized(&async_prim, bytes_at + (given.bytes == LENT ? 0 : given.bytes), (void *)(uintptr_t)type, 0);
     if (node == NULL)
         return NULL;
     async_of(node)->op_at = op_at;
     async_of(node)->env = (void *)(uintptr_t)given.env;
-    if (given.captured) {
+    if (given.bytes != LENT) {
         async_of(node)->env = (char *)node + bytes_at;
         if (given.bytes > 0)
             memcpy(async_of(node)->env, given.env, given.bytes);
