@@ -42,6 +42,8 @@ typedef struct coir_options {
      * The failure is lent to look at. It must not wait or run ios. */
     void        (*on_unseen_failure)(void *env, uint64_t fiber_id, const coir_result *failure);
     void         *env;                                  /* of the hooks; borrowed */
+    uint64_t      seed;                                 /* of what the fibers draw at random, such as jitter; 0: another in each run.
+                                                         * With one worker the same seed gives the same numbers in the same order */
 } coir_options;
 
 /* COIR_OPTIONS(.workers = 2): a pointer to options, for a call. In C++: make a coir_options and set its fields. */

@@ -31,6 +31,7 @@ struct driver {
     /* start: `count` fibers, new or woken, chained by `next`, the first to run first. From the seat. */
     void (*start)(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count);
     int64_t (*now)(struct coir__run *run, enum clock_kind clock);
+    uint64_t (*draw)(struct coir__seat *seat);          /* a number at random, from the run's seed */
     /* timer_arm: false: no memory. timer_disarm: of one that may have gone off; afterwards nobody knows it. */
     bool (*timer_arm)(struct coir__seat *seat, struct timer *timer, enum clock_kind clock);
     void (*timer_disarm)(struct timer *timer);

@@ -34,6 +34,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 
 enum {
     FAIRNESS      = 61,                                 /* turns; a prime, so that it falls in step with nothing */
@@ -198,6 +199,26 @@ static int64_t drive_now(struct coir__run *run, enum clock_kind clock)
     return clock == CLOCK_OF_RUN ? clock_monotonic() : clock_epoch();
 }
 
+static uint64_t seed_of_system(const struct worker *worker)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)       /* soon after the machine was started */
+        seed = (uint64_t)clock_monotonic() ^ (uint64_t)(uintptr_t)worker;
+    return seed;
+}
+
+/* Seeded by the first draw: most runs draw nothing. */
+static uint64_t drive_draw(struct coir__seat *seat)
+{
+    struct worker *worker = worker_of(seat);
+    if (unlikely(!worker->drawing_begun)) {
+        uint64_t seed = worker->pool->run.options.seed;
+        worker->drawing.state = seed == 0 ? seed_of_system(worker) : seed ^ worker->index * UINT64_C(0xd1342543de82ef95);
+        worker->drawing_begun = true;
+    }
+    return random_next(&worker->drawing);
+}
+
 static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum clock_kind clock)
 {
     struct worker *worker = worker_of(seat);
@@ -208,8 +229,8 @@ static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&pool_of(run)->
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&pool_of(run)->pins, 1u); }           /* [PIN] */
 
 static const struct driver pool_driver = {
-    .ready = drive_ready, .start = drive_start, .now = drive_now, .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm,
-    .pin = drive_pin, .unpin = drive_unpin,
+    .ready = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw, .timer_arm = drive_timer_arm,
+    .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
 };
 
 /* -------------------------------------------------------------------------------------------------------- finding work */

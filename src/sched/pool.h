@@ -37,6 +37,8 @@ struct worker {
     bool              parked;                           /* L */
     bool              watching;                         /* L: stands watch */
     bool              relieves;                         /* L, while it is busy O: if it finds work another must watch: see pool.c */
+    bool              drawing_begun;                    /* O: `drawing` has been seeded */
+    struct random     drawing;                          /* O: what its fibers draw: apart, so that stealing does not change it */
     int64_t          *seen_top;                         /* O: of each worker's deque, at the last nap of a watch */
     struct parking    parking;                          /* [PARK] */
 

@@ -107,6 +107,8 @@ static int64_t drive_now(struct coir__run *run, enum clock_kind clock)
     return clock == CLOCK_OF_RUN ? sim->now : ns_add(sim->now, sim->epoch);
 }
 
+static uint64_t drive_draw(struct coir__seat *seat) { return random_next(&sim_of(seat->run)->drawing); }
+
 static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum clock_kind clock)
 {
     struct coir_sim *sim = sim_of(seat->run);
@@ -117,8 +119,8 @@ static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&sim_of(run)->p
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&sim_of(run)->pins, 1u); }            /* [SIM-PIN] */
 
 static const struct driver sim_driver = {
-    .ready = drive_ready, .start = drive_start, .now = drive_now, .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm,
-    .pin = drive_pin, .unpin = drive_unpin,
+    .ready = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw, .timer_arm = drive_timer_arm,
+    .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
 };
 
 struct coir_sim *coir__sim_of_thread(void)

@@ -77,7 +77,7 @@ struct coir_sim {
     struct completion *completions;                     /* in no order */
     uint64_t           completions_begun;
 
-    struct random      choosing, drawing;               /* what the policy draws; what the program's moments are drawn from */
+    struct random      choosing, drawing;               /* the policy's; the program's: what it draws, and moments */
     struct chooser     chooser;                         /* in place of the policy; choose NULL: none */
     bool               pre_empts;                       /* what is ready may take the place of a fiber whose turn goes on */
     struct priorities  priorities;
