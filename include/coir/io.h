@@ -187,6 +187,112 @@ COIR_API COIR_MUST_USE coir_io *coir_for_each_copy(coir_io *next, coir_flat_map_
 COIR_API COIR_MUST_USE coir_io *coir_rec(coir_rec_fn *fn, void *env);
 COIR_API COIR_MUST_USE coir_io *coir_rec_copy(coir_rec_fn *fn, const void *bytes, size_t size);
 
+/* ------------------------------------------------------------------------------------------------- again, after a pause */
+
+/*
+ *     coir_io *patient = coir_retry(request, COIR_POLICY(.tries_max = 5, .delay = coir_ms(100), .factor = 2, .jitter = 0.2));
+ *
+ *     coir_retry         runs io until it succeeds         after an ERROR the policy is asked
+ *     coir_repeat_policy runs io until it fails            after a success
+ *     coir_keep_running  runs io whatever comes of it      after either
+ *
+ * The policy says whether there is to be another round, and after what pause. Where it says no, the last result stands as it is: an error
+ * is not wrapped. All else ends the loop at once: a PANIC and a CANCELED are never tried again. What a round gave is dropped before the
+ * pause that follows it. A pause is a coir_sleep(): on the run's clock, and of nothing a yield. One io may run any number of times, also
+ * at once: each run has its own tries, pauses and times. In constant memory, as the loops.
+ */
+
+/* coir_policy: for most cases. Zeroed: once. Without delay, give_up_after and only_if, a tries_max of 0 means once, otherwise no bound. */
+typedef struct coir_policy {
+    size_t        size;                                 /* set by COIR_POLICY(); 0: as of version 0.1 */
+    uint64_t      tries_max;                            /* rounds in all */
+    coir_duration delay;                                /* the first pause */
+    double        factor;                               /* by which pauses grow, 1 or more; 0: they do not */
+    coir_duration delay_max;                            /* to which they grow; 0: no bound */
+    double        jitter;                               /* 0.2: each up to a fifth shorter or longer than that; at most 1 */
+    coir_duration give_up_after;                        /* no round begins so long after the first began; 0: no such bound */
+    coir_duration reset_after;                          /* after a round that took so long tries, pauses and give_up_after begin anew, as
+                                                         * if it had been the first; 0: never */
+    coir_test_fn *only_if;                              /* again only if it holds of the error, in coir_repeat_policy() of the value;
+                                                         * NULL: always */
+    void         *env;                                  /* of only_if; borrowed: it must outlive the io's runs */
+} coir_policy;
+
+/* COIR_POLICY(.tries_max = 3): a pointer to a policy, for a call. In C++: make a coir_policy and set its fields. */
+#define COIR_POLICY(...) (&(coir_policy){ .size = sizeof(coir_policy), __VA_ARGS__ })
+
+/* The policy is copied. One out of range (a negative duration, a factor between 0 and 1, a jitter that is not within 0 and 1, what is no
+ * number) is a bad argument. */
+COIR_API COIR_MUST_USE coir_io *coir_retry(coir_io *io, const coir_policy *policy);
+COIR_API COIR_MUST_USE coir_io *coir_repeat_policy(coir_io *io, const coir_policy *policy);
+COIR_API COIR_MUST_USE coir_io *coir_keep_running(coir_io *io, const coir_policy *policy);
+
+/*
+ * coir_schedule: for all other cases: a policy as a value, put together from parts.
+ *
+ *     coir_schedule *pauses = coir_schedule_capped(coir_schedule_fibonacci(coir_ms(50)), coir_seconds(5));
+ *     coir_io *patient = coir_retry_by(request, coir_schedule_and(coir_schedule_full_jitter(pauses), coir_schedule_recurs(9)));
+ *
+ * After each round a schedule says "no more", or a pause. Taken, counted and put together like an io: NULL where there is no memory, or
+ * where one that it was given is NULL; a bad argument makes a schedule of which every io is the panic with EINVAL. At most 64 parts.
+ * Pauses that grow beyond the clock's end never end.
+ * From     ZIO's and Effect's Schedule. Here `and` and `or` are maximum and minimum, "no more" being the longest of pauses, so they
+ *          commute, associate, and distribute over each other.
+ */
+typedef struct coir_schedule coir_schedule;
+
+COIR_API COIR_MUST_USE coir_io *coir_retry_by(coir_io *io, coir_schedule *schedule);
+COIR_API COIR_MUST_USE coir_io *coir_repeat_by(coir_io *io, coir_schedule *schedule);
+COIR_API COIR_MUST_USE coir_io *coir_keep_running_by(coir_io *io, coir_schedule *schedule);
+
+COIR_API coir_schedule *coir_schedule_ref(coir_schedule *schedule);             /* borrows it; gives it back */
+COIR_API void           coir_schedule_drop(coir_schedule *schedule);            /* NULL is harmless */
+
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_policy(const coir_policy *policy);          /* what the policy says; copied */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_recurs(uint64_t times);                     /* `times` further rounds, no pause */
+/* For ever, with these pauses. spaced: always the same. exponential: each by factor (1 or more) longer than the one before. fibonacci:
+ * first, first, then always the sum of the two before. decorrelated: any between `first` and three times the one before, at most max. */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_spaced(coir_duration pause);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_exponential(coir_duration first, double factor);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_fibonacci(coir_duration first);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_decorrelated(coir_duration first, coir_duration max);
+/* coir_schedule_while: no pause, as long as fn holds of the error, in coir_repeat_by() of the value; coir_keep_running_by() asks about
+ * errors only. coir_schedule_delay_from: for ever, with the pause that fn reads from it, such as a server's "retry after"; less than 0
+ * is 0. */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_while(coir_test_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_while_copy(coir_test_fn *fn, const void *bytes, size_t size);
+typedef coir_duration coir_delay_fn(void *env, const coir_value *value);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_delay_from(coir_delay_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_delay_from_copy(coir_delay_fn *fn, const void *bytes, size_t size);
+
+/* The schedule that they take, with its pauses cut to max; each up to that fraction (0 to 1) shorter or longer; each any from 0 to what it
+ * was ("full jitter"). All jitter is drawn from the run's seed. */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_capped(coir_schedule *schedule, coir_duration max);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_jittered(coir_schedule *schedule, double fraction);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_full_jitter(coir_schedule *schedule);
+/* coir_schedule_within: and no round begins `limit` or longer after the first began. coir_schedule_reset_after: after a round that took
+ * that long it begins anew, as if that had been the first. */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_within(coir_schedule *schedule, coir_duration limit);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_reset_after(coir_schedule *schedule, coir_duration duration);
+
+/* As long as both go on, with the longer pause; as long as one of them does, with the shorter pause. Both are asked after every round. */
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_and(coir_schedule *a, coir_schedule *b);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_or(coir_schedule *a, coir_schedule *b);
+
+/* coir_schedule_new: one of your own: fn is asked after each round: false: no more; true: again, after *pause, which is 0 beforehand. One
+ * that always holds without a pause changes nothing in an `and`: so are rounds logged and counted. */
+typedef struct coir_round {
+    uint64_t           tries;                           /* rounds that have ended in this run of the io: 1 after the first */
+    const coir_result *result;                          /* of the last one */
+    coir_duration      elapsed, took;                   /* since the first round began; since the last one did */
+    coir_duration      pause;                           /* the one before the last round; 0 before the first */
+    uint64_t           random;                          /* drawn from the run's seed for this call */
+    uint64_t          *kept;                            /* two words of this part's in this run: 0 at first, and when it begins anew */
+} coir_round;
+typedef bool coir_next_fn(void *env, const coir_round *round, coir_duration *pause);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_new(coir_next_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_schedule *coir_schedule_new_copy(coir_next_fn *fn, const void *bytes, size_t size);
+
 /* ------------------------------------------------------------------------------------------------------------ context */
 
 /*

@@ -12,6 +12,7 @@
  */
 #include "fiber/cancel.h"
 #include "fiber/local.h"
+#include "fiber/retry.h"
 #include "io/do.h"
 
 #include <string.h>
@@ -234,6 +235,7 @@ static coir_io *frame_body(const coir_io *frame)
     switch (frame->op) {
     case OP_REPEAT:
     case OP_FOREVER:
+    case OP_RETRY:
         return frame->body;
     case OP_WHILE:
     case OP_FOR_EACH:
@@ -709,6 +711,15 @@ dispatch:
         frame->loop.body = io = body;
         frame->loop.consuming = false;
         frame->loop.kept = coir_none();
+        borrowed = true;
+        GO_DOWN();
+    }
+    DOWN(RETRY): {
+        PUSH(node_size(io));
+        coir_io *body = io->child;
+        PUSHED();
+        frame->body = io = body;
+        coir__retry_begin(seat, frame);
         borrowed = true;
         GO_DOWN();
     }
@@ -1339,6 +1350,16 @@ up:
             if (likely(io != NULL))
                 GO_DOWN();
             result = gave_null(fiber, "coir_for_each");
+        }
+        POP();
+        frame_drop(fiber, frame);
+        GO_UP();
+
+    UP(RETRY):
+        io = coir__retry_next(seat, frame, &result);
+        if (io != NULL) {
+            borrowed = io == frame->body;               /* otherwise it is a pause, its own */
+            GO_DOWN();
         }
         POP();
         frame_drop(fiber, frame);

@@ -118,6 +118,9 @@ static void drop_carried(coir_io *node)
     case OP_WITH_KEY:
         coir_key_drop(node->key);
         break;
+    case OP_RETRY:
+        coir_schedule_drop(node->schedule);
+        break;
     case OP_PRIM:
     case OP_HOLD:
         coir__prim_drop(node);

@@ -63,9 +63,13 @@ struct owned_env { void *env; void (*drop)(void *env); };
 
 struct coir__prim;                                      /* fiber/prim.h: how fibers wait for one kind of object */
 struct coir__context;                                   /* fiber/local.h */
+struct coir_schedule;                                   /* io/retry.h */
 
 /* A fiber that waits, in the queue of what it waits for. */
 struct waiter { struct waiter *next, *prev; coir_fiber *fiber; };
+
+/* A run of RETRY. After what it goes round again: bits 1 << tag. Behind it in the node, two words for each part of the schedule. */
+struct retry { uint8_t again_after; bool pausing; uint64_t tries; int64_t first_began, began, pause; };
 
 /* What gathers values: ZIP, TRAVERSE, EACH. */
 struct gather { size_t count, index; coir_value list; };
@@ -107,12 +111,13 @@ struct coir_io {
                 struct coir__context *context;          /* RESTORE */
                 const struct coir__prim *prim;
                 uint64_t          times;                /* REPEAT; in its frame the rounds that are left */
+                struct coir_schedule *schedule;         /* RETRY */
                 struct { uint32_t count, index; } many; /* SEQUENCE, ZIP, PARALLEL */
             };
             union {
                 void     *env;
                 coir_io  *link;                         /* of a dead node with a child: the next one */
-                coir_io  *body;                         /* in a frame of REPEAT, FOREVER */
+                coir_io  *body;                         /* in a frame of REPEAT, FOREVER, RETRY */
                 coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
                 uint32_t  floor;                        /* in a frame of MERGE, and of ROUTINE in its final part: the fiber's before */
                 void     *object;                       /* PRIM, HOLD */
@@ -125,6 +130,7 @@ struct coir_io {
         struct { coir_failure *also; coir_tag tag; } failure;                   /* RESULT */
         coir_result result;                             /* MERGE, KEEP_ALL and what becomes one of them */
         struct { coir_io *body; bool consuming; coir_value kept; } loop;        /* in a frame of WHILE, FOR_EACH */
+        struct retry retry;                             /* RETRY */
         struct { int code; } match;                     /* CATCH_CODE */
         void *kept_env;                                 /* OWNS, dropped by `drop` */
         struct gather gather;                           /* TRAVERSE */

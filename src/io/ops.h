@@ -52,6 +52,7 @@ OP(REPEAT,        "repeat",        ONE,     NONE,  "push, run the body",        
 OP(FOREVER,       "forever",       ONE,     NONE,  "push, run the body",                     "OK: run the body again; otherwise pass it on")
 OP(WHILE,         "while",         ONE,     NONE,  "push, run the body",                     "OK and fn(env, value): run it again; otherwise pass it on")
 OP(FOR_EACH,      "for_each",      ONE,     NONE,  "push, run the body",                     "OK: fn on it, then the body again, until it gives none")
+OP(RETRY,         "retry",         ONE,     NONE,  "push, run the body",                     "as its schedule says: run a pause, then the body; or pass it on")
 OP(REC,           "rec",           NONE,    NONE,  "pin, run fn(env, itself)",               "-")
 OP(ASK,           "ask",           NONE,    NONE,  "result is OK context",                   "-")
 OP(LOCAL,         "local",         ONE,     STATE, "push, change the context, run child",    "restore the context, pass it on")

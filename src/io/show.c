@@ -12,6 +12,7 @@
 #include "io/node.h"
 
 #include "io/prim.h"
+#include "io/retry.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -67,6 +68,8 @@ static const char *name_of(const coir_io *node)
     static const char *const results[] = { "from_result", "fail", "panic", "canceled" };
     if (node->op == OP_RESULT)
         return results[node->failure.tag];
+    if (node->op == OP_RETRY)
+        return coir__retry_name(node);
     if (node->op == OP_HOLD)
         return node->prim->holds;
     return node->op == OP_PRIM ? node->prim->name : coir__ops[node->op].name;
@@ -233,8 +236,11 @@ static struct known *shown_find(struct shown *shown, const coir_io *node)
 
 enum { TEXT_MAX = 160, LABELS_MAX = 3, INDENT_MAX = 24 };
 
-/* One line, whatever print() of the value's type makes of it, and not a long one. In a graph what stands between quotes is quoted. */
-static void put_value(const coir_value *value, bool quoted, FILE *out)
+static void print_value(const void *value, FILE *out)       { coir_value_print(value, out); }
+static void print_schedule(const void *schedule, FILE *out) { coir__parts_print(schedule, out); }
+
+/* One line, whatever print() of a value's type makes of it, and not a long one. In a graph what stands between quotes is quoted. */
+static void put_line(void (*print)(const void *what, FILE *out), const void *what, bool quoted, FILE *out)
 {
     char text[TEXT_MAX + 4] = "";
     FILE *line = fmemopen(text, TEXT_MAX + 3, "w");     /* the last byte but one may be lost to a NUL: then it is cut anyway */
@@ -242,7 +248,7 @@ static void put_value(const coir_value *value, bool quoted, FILE *out)
         fputs("(no memory to show it)", out);
         return;
     }
-    coir_value_print(value, line);
+    print(what, line);
     fclose(line);
     bool cut = strlen(text) > TEXT_MAX;
     if (cut) {
@@ -287,7 +293,7 @@ static void put_instruction(const struct place *at, bool quoted, FILE *out)
     fputs(name_of(node), out);
     if (can_look_at(at, value)) {
         fputc(' ', out);
-        put_value(value, quoted, out);
+        put_line(print_value, value, quoted, out);
     } else if (value != NULL) {
         fprintf(out, " %s", value->type->name != NULL ? value->type->name : "?");
     }
@@ -297,6 +303,10 @@ static void put_instruction(const struct place *at, bool quoted, FILE *out)
         break;
     case OP_TRAVERSE:
         fprintf(out, " %zu", node->gather.count);
+        break;
+    case OP_RETRY:
+        fputc(' ', out);
+        put_line(print_schedule, node->schedule, quoted, out);
         break;
     case OP_CATCH_CODE:
         fprintf(out, " %d", node->match.code);

@@ -327,6 +327,16 @@ static coir_result none_at_rounds(void *env)
     int64_t *count = env;
     return coir_ok(coir_int(++*count >= rounds() ? 0 : *count));
 }
+static coir_result fail_until_rounds(void *env)
+{
+    int64_t *count = env;
+    return ++*count >= rounds() ? coir_ok(coir_int(-1)) : coir_raise(coir_int(*count));
+}
+static coir_result fail_with_strings_until_rounds(void *env)
+{
+    int64_t *count = env;
+    return ++*count >= rounds() / 10 ? coir_ok(coir_int(-1)) : coir_raise(coir_stringf("%d", (int)*count));
+}
 static coir_result strings_until_rounds(void *env)
 {
     int64_t *count = env;
@@ -471,6 +481,15 @@ static void loops_in_constant_memory(unsigned workers)
     check_constant(workers, "for_each", coir_for_each(coir_defer(none_at_rounds, &count), ignore_it, NULL), "OK 0");
     count = 0;
     check_constant(workers, "for_each over strings", coir_for_each(coir_defer(strings_until_rounds, &count), ignore_it, NULL), "OK 0");
+    count = 0;
+    coir_schedule *always = coir_schedule_recurs(UINT64_MAX);
+    check_constant(workers, "retry", coir_retry_by(coir_defer(fail_until_rounds, &count), coir_schedule_ref(always)), "OK -1");
+    count = 0;
+    check_constant(workers, "retry after strings", coir_retry_by(coir_defer(fail_with_strings_until_rounds, &count),
+                   coir_schedule_within(coir_schedule_jittered(coir_schedule_ref(always), 0.5), coir_seconds(100000))), "OK -1");
+    check_constant(workers, "repeat_by", coir_as(coir_repeat_by(coir_then(coir_unit(), coir_unit()),
+                   coir_schedule_recurs((uint64_t)rounds())), coir_int(-1)), "OK -1");
+    coir_schedule_drop(always);
     check_constant(workers, "tail flat_map", coir_call(coir_int(0), tail_flat_map, NULL), "OK -1");
     count = 0;
     check_constant(workers, "tail flat_map that takes", coir_call(coir_stringf("s"), tail_flat_map_taking, &count), "OK s");
@@ -514,7 +533,8 @@ TEST_ALONE(io_loop, rounds_of_a_shared_loop_hold_no_more_memory_than_ten)
         coir_attempt(coir_fail(coir_int(1))), coir_catch(coir_fail(coir_stringf("x")), ignore_it, NULL),
         coir_local(coir_ask(), coir_int(1)), coir_call(coir_stringf("x"), ignore_it, NULL), coir_repeat(coir_unit(), 3),
         coir_do(routine_becoming, COIR_ENV(struct loop_step, .count = rounds() / 10)), coir_named(coir_unit(), "named"),
-        coir_as(coir_unit(), coir_stringf("x")), coir_yield(), coir_or_else(coir_failf(1, "x"), coir_unit())
+        coir_as(coir_unit(), coir_stringf("x")), coir_yield(), coir_or_else(coir_failf(1, "x"), coir_unit()),
+        coir_or_else(coir_retry(coir_failf(1, "x"), COIR_POLICY(.tries_max = 2)), coir_unit())
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         CASE("%zu", i);

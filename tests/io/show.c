@@ -179,7 +179,7 @@ static coir_io *every_instruction(void)
         coir_on_cancel(coir_unit(), coir_unit()), coir_then_keep(coir_unit(), coir_unit()), coir_flatten(coir_unit()),
         coir_forever(coir_unit()), coir_do(NULL, NULL, 0), coir_iterate(coir_int(1), flat_map, NULL), coir_again(coir_int(1)),
         coir_each(coir_list(0, NULL), flat_map, NULL), coir_sleep(coir_ms(5)), coir_now(), coir_with_lock(lock, coir_unit()),
-        coir_lock_try(lock)));
+        coir_lock_try(lock), coir_retry(coir_unit(), COIR_POLICY(.tries_max = 2))));
     coir_lock_drop(lock);
     coir_key_drop(key);
     return io;
@@ -192,7 +192,7 @@ TEST(io_show, every_instruction_has_a_name)
     static const char *const names[] = {
         "ask", "self", "yield", "never", "key_get", "with_key 1", "local 1", "fork", "parallel", "attempt", "or_panic", "or_else",
         "finally", "always", "on_cancel", "then_keep", "flatten", "forever", "iterate 1", "again 1", "each []", "sleep", "now",
-        "with_lock", "lock_try"
+        "with_lock", "lock_try", "retry"
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         CHECK_CONTAINS(text, names[i]);
