@@ -228,10 +228,11 @@ coir_schedule *coir_schedule_or(coir_schedule *a, coir_schedule *b)  { return of
 
 static coir_schedule *calling(const char *function, enum part_kind kind, any_fn *fn, struct env_given given)
 {
-    if (!callback_fits(fn, given))
-        return refused(function, coir__callback_bad(fn, given));
+    const char *bad = coir__callback_bad(fn, given);
+    if (bad != NULL)
+        return refused(function, bad);
     struct part part = { .kind = kind, .fn = fn, .env = (void *)(uintptr_t)given.env };
-    if (given.captured) {
+    if (given.bytes != LENT) {
         part.captured = captured_new(given.env, given.bytes);
         if (part.captured == NULL)
             return NULL;
