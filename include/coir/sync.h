@@ -18,7 +18,7 @@
 #ifndef COIR_SYNC_H
 #define COIR_SYNC_H
 
-#include <coir/io.h>
+#include <coir/resource.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +35,7 @@ COIR_API void coir_lock_drop(coir_lock *lock);
 COIR_API uint64_t coir_lock_id(const coir_lock *lock);              /* by which messages and dumps name it; 0 for NULL */
 /* coir_with_lock: takes the lock, runs io, releases it however io ended. io's result. Prefer it to the bare acquire and release. */
 COIR_API COIR_MUST_USE coir_io *coir_with_lock(coir_lock *lock, coir_io *io);
+COIR_API COIR_MUST_USE coir_resource *coir_lock_held(coir_lock *lock);         /* the same as a resource; holds none */
 COIR_API COIR_MUST_USE coir_io *coir_lock_acquire(coir_lock *lock);
 COIR_API COIR_MUST_USE coir_io *coir_lock_try(coir_lock *lock);     /* flag: taken or not; never waits, never overtakes */
 /* coir_lock_release: a fiber that does not hold it panics, code COIR_MISUSE; the lock stays as it was. */
@@ -55,6 +56,7 @@ COIR_API void coir_semaphore_drop(coir_semaphore *semaphore);
 COIR_API uint64_t coir_semaphore_id(const coir_semaphore *semaphore);
 /* coir_with_permits: takes them, runs io, gives them back however io ended. io's result. */
 COIR_API COIR_MUST_USE coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *io);
+COIR_API COIR_MUST_USE coir_resource *coir_permits(coir_semaphore *semaphore, int64_t permits);         /* likewise */
 COIR_API COIR_MUST_USE coir_io *coir_acquire(coir_semaphore *semaphore, int64_t permits);
 COIR_API COIR_MUST_USE coir_io *coir_try_acquire(coir_semaphore *semaphore, int64_t permits);   /* flag; never overtakes */
 COIR_API COIR_MUST_USE coir_io *coir_release(coir_semaphore *semaphore, int64_t permits);       /* by any fiber */

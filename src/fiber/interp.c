@@ -14,6 +14,7 @@
 #include "fiber/local.h"
 #include "fiber/retry.h"
 #include "io/do.h"
+#include "io/machine.h"
 
 #include <string.h>
 
@@ -174,6 +175,8 @@ static void hold_end(coir_fiber *fiber, coir_io *frame)
     coir_result_drop(&end);
 }
 
+static void frame_drop(coir_fiber *fiber, coir_io *frame);
+
 /* What running put into a frame: it owns that whether or not it is borrowed. */
 static void frame_empty(coir_fiber *fiber, coir_io *frame)
 {
@@ -213,7 +216,13 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
     case OP_ROUTINE:
         coir_result_drop(&frame->routine.routine.result);
         coir_result_drop(&frame->routine.outcome);
+        FALL_THROUGH;
+    case OP_ROUTINE_OVER:
         coir_io_drop(frame->routine.become);
+        for (coir_io *next, *hold = frame->routine.holds; hold != NULL; hold = next) {
+            next = hold->up;
+            frame_drop(fiber, hold);
+        }
         break;
     case OP_PRIM:
         if (!(frame->flags & NODE_BORROWED))
@@ -221,6 +230,11 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
         break;
     case OP_HOLD:
         hold_end(fiber, frame);
+        break;
+    case OP_MACHINE:
+        frame->machine->empty(fiber, frame);
+        if (!(frame->flags & NODE_BORROWED))
+            frame->machine->drop(frame);
         break;
     case OP_TIMEOUT:
     case OP_TIMEOUT_TO:
@@ -417,6 +431,19 @@ static NOINLINE coir_result run_unpinned(coir_fiber *fiber, coir_io *io)
     return result;
 }
 
+/* At the very end of a routine that holds something: the frames of what it holds come on top of its own, the last one acquired uppermost, and
+ * are given its outcome one after the other. */
+static coir_io *routine_release(coir_io *frame)
+{
+    coir_io *last = frame->routine.holds, *first = last;
+    while (first->up != NULL)
+        first = first->up;
+    first->up = frame;
+    frame->routine.holds = NULL;
+    frame->op = OP_ROUTINE_OVER;
+    return last;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
 static coir_value fork_one(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
@@ -511,6 +538,24 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
             keep_value(frame, result.value);                                                                             \
             PUSHED();                                                                                                    \
         }                                                                                                                \
+    } while (0)
+
+/* After a turn of the machine whose frame is top. */
+#define MACHINE_GOES(way, turn)                                                                                          \
+    do {                                                                                                                 \
+        if (way == MACHINE_RUNS) {                                                                                       \
+            io = turn.io;                                                                                                \
+            borrowed = turn.borrowed;                                                                                    \
+            GO_DOWN();                                                                                                   \
+        }                                                                                                                \
+        coir__set(&result, &turn.result);                                                                                \
+        if (way == MACHINE_STAYS)                                                                                        \
+            goto stay;                                                                                                   \
+        POP();                                                                                                           \
+        if (!(frame->flags & NODE_BORROWED))                                                                             \
+            frame->machine->drop(frame);                                                                                 \
+        coir__node_free(frame);                                                                                          \
+        GO_UP();                                                                                                         \
     } while (0)
 
 static void keep_value(coir_io *frame, coir_value value)
@@ -813,6 +858,14 @@ dispatch:
         GO_DOWN();
     }
 
+    DOWN(MACHINE): {
+        struct machine_turn turn;
+        PUSH(node_size(io));
+        PUSHED();
+        enum machine_way way = frame->machine->begin(fiber, frame, &turn);
+        MACHINE_GOES(way, turn);
+    }
+
     DOWN(FORK):
         GIVEN_VALUE(fork_one(seat, fiber, io->child, borrowed));
         FREE_OWNED();
@@ -963,6 +1016,16 @@ prim_done:
     coir__node_free(frame);
     GO_UP();
 
+stay:                                                   /* frame is top, a MACHINE that wants to stay with the ROUTINE below */
+    if (frame->up == NULL || frame->up->op != OP_ROUTINE) {
+        result = misused(fiber, "what COIR_HOLD awaits is run elsewhere");
+        GO_UP();                                        /* the machine itself is given that */
+    }
+    POP();
+    frame->up = top->routine.holds;
+    top->routine.holds = frame;
+    GO_UP();
+
 step:                                                   /* frame is top, a ROUTINE */
     frame->routine.routine.flags = 0;
     {
@@ -974,6 +1037,10 @@ step:                                                   /* frame is top, a ROUTI
         }
     }
 routine_over:
+    if (unlikely(frame->routine.holds != NULL)) {
+        top = routine_release(frame);
+        GO_UP();
+    }
     io = frame->routine.become;
     POP_FREE();
     if (likely(io == NULL))
@@ -1411,6 +1478,12 @@ up:
         frame->result = coir__of_failures(result.also);
         GO_DOWN();
     }
+    UP(MACHINE): {
+        struct machine_turn turn;
+        coir__set(&turn.result, &result);
+        enum machine_way way = frame->machine->given(fiber, frame, &turn);
+        MACHINE_GOES(way, turn);
+    }
     UP(OWNS):
         POP();
         if (!(frame->flags & NODE_BORROWED))
@@ -1451,6 +1524,9 @@ up:
         }
         unreachable();
     }
+
+    UP(ROUTINE_OVER):
+        goto routine_over;
 
     default:
         unreachable();

@@ -7,6 +7,7 @@
  */
 #include "io/node.h"
 
+#include "io/machine.h"
 #include "io/prim.h"
 
 #include <ck_spinlock.h>
@@ -124,6 +125,9 @@ static void drop_carried(coir_io *node)
     case OP_PRIM:
     case OP_HOLD:
         coir__prim_drop(node);
+        break;
+    case OP_MACHINE:
+        node->machine->drop(node);
         break;
     }
 }

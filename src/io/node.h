@@ -61,7 +61,8 @@ enum { CAPTURE_MAX = 64 << 10 };
 
 struct owned_env { void *env; void (*drop)(void *env); };
 
-struct coir__prim;                                      /* fiber/prim.h: how fibers wait for one kind of object */
+struct coir__prim;                                      /* io/prim.h: how fibers wait for one kind of object */
+struct coir__machine;                                   /* io/machine.h: an instruction of many turns */
 struct coir__context;                                   /* fiber/local.h */
 struct coir_schedule;                                   /* io/retry.h */
 
@@ -110,6 +111,7 @@ struct coir_io {
                 coir_key         *key;
                 struct coir__context *context;          /* RESTORE */
                 const struct coir__prim *prim;
+                const struct coir__machine *machine;
                 uint64_t          times;                /* REPEAT; in its frame the rounds that are left */
                 struct coir_schedule *schedule;         /* RETRY */
                 struct { uint32_t count, index; } many; /* SEQUENCE, ZIP, PARALLEL */
@@ -120,7 +122,7 @@ struct coir_io {
                 coir_io  *body;                         /* in a frame of REPEAT, FOREVER, RETRY */
                 coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
                 uint32_t  floor;                        /* in a frame of MERGE, and of ROUTINE in its final part: the fiber's before */
-                void     *object;                       /* PRIM, HOLD */
+                void     *object;                       /* PRIM, HOLD, MACHINE */
             };
         };
         coir_value value;                               /* PURE, RESULT, AGAIN, KEEP, GIVE */
@@ -136,7 +138,8 @@ struct coir_io {
         struct gather gather;                           /* TRAVERSE */
         struct { coir_value list; struct gather gather; coir_value kept; } each;                 /* EACH: list is `state` */
         struct { struct gather gather; } zip;
-        struct { coir_routine routine; coir_result outcome; coir_io *become; size_t size; } routine;     /* ROUTINE */
+        struct { coir_routine routine; coir_result outcome; coir_io *become, *holds; size_t size; } routine;     /* ROUTINE: holds, the
+                                                         * frames of what COIR_HOLD acquired, the last one first */
         struct { int64_t number; struct waiter waiter; } prim_own;              /* PRIM: more behind it if the primitive says so */
         struct { int64_t number; struct waiter waiter; coir_io *body; } hold;   /* HOLD; in its frame body is its child */
     };

@@ -65,6 +65,7 @@ OP(MASK,          "uncancelable",  ONE,     NONE,  "push, mask + 1, run child", 
 OP(UNMASK,        "cancelable",    ONE,     NONE,  "push, mask - 1, run child",              "mask + 1, pass it on")
 OP(TIMEOUT,       "timeout",       ONE,     NONE,  "push, open a scope, run child",          "close; CANCELED by it: an error; otherwise pass it on")
 OP(TIMEOUT_TO,    "timeout_to",    TWO,     NONE,  "push, open a scope, run child",          "close; CANCELED by it: run second; otherwise pass it on")
+OP(MACHINE,       "machine",       NONE,    NONE,  "push, ask the machine what to run",      "ask it again; at last its result")
 OP(FORK,          "fork",          ONE,     NONE,  "start a fiber, result is its handle",    "-")
 OP(PARALLEL,      "parallel",      MANY,    NONE,  "start fibers, result is their list",     "-")
 OP(YIELD,         "yield",         NONE,    NONE,  "result is OK, to the back of the queue", "-")
@@ -78,5 +79,6 @@ FRAME_OP(KEEP,    "keep",          NONE,    HEAD,  "-",                         
 FRAME_OP(KEEP_ALL,"keep_all",      NONE,    NONE,  "-",                                      "drop the result, pass it on")
 FRAME_OP(GIVE,    "give",          NONE,    HEAD,  "-",                                      "OK: the value in its place; otherwise pass it on")
 FRAME_OP(MERGE,   "merge",         NONE,    NONE,  "-",                                      "the result with what its finalizer gave")
+FRAME_OP(ROUTINE_OVER, "do", NONE, NONE, "-",                                     "what it held is released: end, or become")
 FRAME_OP(RESTORE, "restore",       NONE,    NONE,  "-",                                      "the context of outside, pass it on")
 #endif

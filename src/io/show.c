@@ -11,6 +11,7 @@
  */
 #include "io/node.h"
 
+#include "io/machine.h"
 #include "io/prim.h"
 #include "io/retry.h"
 
@@ -72,6 +73,8 @@ static const char *name_of(const coir_io *node)
         return coir__retry_name(node);
     if (node->op == OP_HOLD)
         return node->prim->holds;
+    if (node->op == OP_MACHINE)
+        return node->machine->name;
     return node->op == OP_PRIM ? node->prim->name : coir__ops[node->op].name;
 }
 

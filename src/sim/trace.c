@@ -6,6 +6,8 @@
  */
 #include "sim/sim.h"
 
+#include "io/machine.h"
+
 #include "fiber/look.h"
 
 #include <inttypes.h>
@@ -48,6 +50,8 @@ static const char *name_of(const coir_io *node)
     switch (node->op) {
     case OP_PRIM:
         return node->prim->name;
+    case OP_MACHINE:
+        return node->machine->name;
     case OP_HOLD:
         return node->prim->holds;
     default:

@@ -12,6 +12,8 @@
 
 #include "base/serial.h"
 
+#include "resource/resource.h"
+
 #include <coir/sync.h>
 
 #include <inttypes.h>
@@ -256,3 +258,5 @@ coir_io *coir_with_lock(coir_lock *lock, coir_io *io)
         coir_lock_ref(lock);
     return node;
 }
+
+coir_resource *coir_lock_held(coir_lock *lock) { return coir__resource_pair(coir_lock_acquire(lock), coir_lock_release(lock)); }

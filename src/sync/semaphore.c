@@ -10,6 +10,8 @@
 
 #include "base/serial.h"
 
+#include "resource/resource.h"
+
 #include <coir/sync.h>
 
 #include <inttypes.h>
@@ -297,4 +299,9 @@ coir_io *coir_with_permits(coir_semaphore *semaphore, int64_t permits, coir_io *
     if (node != NULL)
         coir_semaphore_ref(semaphore);
     return node;
+}
+
+coir_resource *coir_permits(coir_semaphore *semaphore, int64_t permits)
+{
+    return coir__resource_pair(coir_acquire(semaphore, permits), coir_release(semaphore, permits));
 }
