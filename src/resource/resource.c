@@ -56,11 +56,12 @@ static coir_resource *with_callback(const char *function, enum resource_kind kin
 {
     if (around && outer == NULL)
         return NULL;
-    if (!callback_fits(fn, given)) {
+    const char *bad = coir__callback_bad(fn, given);
+    if (bad != NULL) {
         coir_resource_drop(outer);
-        return failing(coir__callback_refused(function, fn, given));
+        return failing(coir__bad_argument(function, bad));
     }
-    coir_resource *resource = make(kind, given.captured ? given.bytes : 0);
+    coir_resource *resource = make(kind, given.bytes == LENT ? 0 : given.bytes);
     if (resource == NULL) {
         coir_resource_drop(outer);
         return NULL;
@@ -68,7 +69,7 @@ static coir_resource *with_callback(const char *function, enum resource_kind kin
     resource->outer = outer;
     resource->any_fn = fn;
     resource->env = (void *)(uintptr_t)given.env;
-    if (given.captured) {
+    if (given.bytes != LENT) {
         resource->env = resource + 1;
         capture(resource->env, given.env, given.bytes);
     }

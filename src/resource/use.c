@@ -859,16 +859,17 @@ static coir_io *use_with(const char *function, coir_resource *resource, coir_use
 {
     if (resource == NULL)
         return NULL;
-    if (!callback_fits((any_fn *)fn, given)) {
+    const char *bad = coir__callback_bad((any_fn *)fn, given);
+    if (bad != NULL) {
         coir_resource_drop(resource);
-        return coir__callback_refused(function, (any_fn *)fn, given);
+        return coir__bad_argument(function, bad);
     }
-    coir_io *node = use_node(&use_machine, FOR_USE, resource, given.captured ? given.bytes : 0);
+    coir_io *node = use_node(&use_machine, FOR_USE, resource, given.bytes == LENT ? 0 : given.bytes);
     if (node == NULL)
         return NULL;
     use_of(node)->fn = fn;
     use_of(node)->env = (void *)(uintptr_t)given.env;
-    if (given.captured) {
+    if (given.bytes != LENT) {
         use_of(node)->env = (char *)node + USE_SIZE;
         capture(use_of(node)->env, given.env, given.bytes);
     }
