@@ -3,9 +3,9 @@
  */
 #include "fault/fault.h"
 
-FAULT_PROGRAM(good, "OK x") { return coir_run(coir_pure(coir_stringf("x")), options); }
+FAULT_PROGRAM(good, "OK x") { return fault_run(coir_pure(coir_stringf("x")), options); }
 
-FAULT_PROGRAM(wrong_answer, "OK y") { return coir_run(coir_pure(coir_stringf("x")), options); }
+FAULT_PROGRAM(wrong_answer, "OK y") { return fault_run(coir_pure(coir_stringf("x")), options); }
 
 /* Whether the first thing that the program asks for was to be had; each of those below goes wrong where it was not. */
 static bool had_memory(void)

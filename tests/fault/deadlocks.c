@@ -11,7 +11,7 @@ FAULT_PROGRAM(lock_and_join, "OK <PANIC DEADLOCK>")
     coir_lock *lock = coir_lock_new();
     coir_io *io = coir_with_lock(lock, coir_finally(joined(coir_with_lock(lock, coir_pure(thing(1)))), coir_pure(thing(2))));
     coir_lock_drop(lock);
-    return coir_run(coir_attempt(io), options);
+    return fault_run(coir_attempt(io), options);
 }
 
 /* Three fibers that are let go when all are there: each with the handle of the one behind it, as far as there is one. */
@@ -58,7 +58,7 @@ static coir_result run_circle(const coir_options *options, coir_io *(*wait)(cons
     circle.gate.is_open = false;
     memset(circle.fibers, 0, sizeof circle.fibers);
     coir_io *forks = coir_sequence(COIR_IOS(in_circle(0, wait), in_circle(1, wait), in_circle(2, wait)));
-    coir_result result = coir_run(coir_then(coir_finally(forks, opening(&circle.gate)), coir_suspend(wait_for_circle, NULL)), options);
+    coir_result result = fault_run(coir_then(coir_finally(forks, opening(&circle.gate)), coir_suspend(wait_for_circle, NULL)), options);
     for (size_t i = 0; i < CIRCLE; i++)
         coir_fiber_drop(circle.fibers[i]);
     return result;
@@ -95,7 +95,7 @@ FAULT_PROGRAM(abandoned, "OK [<OK 0> <PANIC ABANDONED also(ERROR thing 1)> <PANI
     coir_io *all = coir_parallel(COIR_IOS(coir_repeat(coir_yield(), 10), coir_finally(coir_acquire(permits, 1), coir_fail(thing(1))),
                                           coir_named(coir_with_permits(permits, 1, coir_pure(thing(2))), "a waiter")));
     coir_semaphore_drop(permits);
-    return coir_run(coir_flat_map(all, wait_it, NULL), options);
+    return fault_run(coir_flat_map(all, wait_it, NULL), options);
 }
 
 FAULT_PROGRAM(stopped_by_silence, "PANIC DEADLOCK")
@@ -107,7 +107,7 @@ FAULT_PROGRAM(stopped_by_silence, "PANIC DEADLOCK")
     coir_io *waits = coir_finally(coir_then(coir_yield(), coir_with_lock(lock, coir_pure(thing(2)))), coir_pure(thing(3)));
     coir_io *all = coir_parallel(COIR_IOS(holds, waits));
     coir_lock_drop(lock);
-    return coir_run(coir_then_keep(coir_pure(thing(4)), coir_flat_map(all, wait_it, NULL)), &stopping);
+    return fault_run(coir_then_keep(coir_pure(thing(4)), coir_flat_map(all, wait_it, NULL)), &stopping);
 }
 
 FAULT_PROGRAM(stopped_by_a_ring, "PANIC DEADLOCK")

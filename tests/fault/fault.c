@@ -16,7 +16,7 @@ void fault_add(struct fault_program *program)
 const struct fault_program *fault_programs(void) { return programs; }
 
 /* Of the present run. */
-static struct { pthread_mutex_t lock; bool is_told; uint64_t forgotten; char wrong[1000]; } present = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct { pthread_mutex_t lock; struct fault_way way; bool is_told; uint64_t forgotten; char wrong[1000]; } present = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void fault_wrong(const char *format, ...)
 {
@@ -34,6 +34,11 @@ void fault_told(void)
     pthread_mutex_lock(&present.lock);
     present.is_told = true;
     pthread_mutex_unlock(&present.lock);
+}
+
+coir_result fault_run(coir_io *io, const coir_options *options)
+{
+    return present.way.is_simulated ? coir_sim_run(io, COIR_SIM_OPTIONS(.seed = present.way.seed, .run = options)) : coir_run(io, options);
 }
 
 /* ------------------------------------------------------------------------------------------------------ what can fail */
@@ -232,12 +237,13 @@ static void judge(const struct fault_program *program, const char *text, bool is
     }
 }
 
-void fault_try(const struct fault_program *program, unsigned workers, struct fault_span memory, struct fault_span threads,
+void fault_try(const struct fault_program *program, struct fault_way way, struct fault_span memory, struct fault_span threads,
                struct fault_report *report)
 {
-    const coir_options options = { .size = sizeof options, .workers = workers, .on_unseen_failure = on_unseen };
+    const coir_options options = { .size = sizeof options, .workers = way.workers, .on_unseen_failure = on_unseen };
     long long before = atomic_load(&bytes);
     present.forgotten = coir_counters_now().failures_forgotten;
+    present.way = way;
     present.is_told = false;
     present.wrong[0] = '\0';
     fail_in(&fault_memory, memory);

@@ -3,12 +3,12 @@
  *
  *     FAULT_PROGRAM(strings, "OK [a b]")
  *     {
- *         return coir_run(coir_zip(COIR_IOS(coir_pure(coir_stringf("a")), coir_pure(coir_stringf("b")))), options);
+ *         return fault_run(coir_zip(COIR_IOS(coir_pure(coir_stringf("a")), coir_pure(coir_stringf("b")))), options);
  *     }
  *
  * Whatever fails, such a program ends: with its answer (as describe() of program.h has it) or with a failure that says ENOMEM; and then
- * nothing of it is left: no thing, no byte, no thread. It builds its ios inside, so building fails too, and runs them with the options that
- * it is given, or a changed copy of them.
+ * nothing of it is left: no thing, no byte, no thread. It builds its ios inside, so building fails too, and runs them by fault_run(), with the
+ * options that it is given, or a changed copy of them.
  *
  * `make fault` lets each allocation and each thread of each program fail (sweep.c). The suites run the same programs with what is
  * elsewhere: with cells in place of plain memory, and with an allocator that checks what it is given back (tests/runtime/memory.c).
@@ -56,6 +56,9 @@ coir_result fault_expect_all(coir_result result, const char *expected);
 /* fault_elsewhere: act(k) on a thread that is none of coir's, soon. It is done before the program's end is judged. */
 void fault_elsewhere(void (*act)(coir_callback k), coir_callback k);
 
+/* fault_run: coir_run(), or the same simulated, as the program is tried. */
+coir_result fault_run(coir_io *io, const coir_options *options);
+
 /* fault_checked: the result OK with a value, or the panic that the value stands for. */
 static inline coir_result fault_checked(coir_value value) { return coir_result_and(coir_ok(coir_none()), coir_ok(value)); }
 
@@ -88,8 +91,9 @@ struct fault_report {
     char      text[2 * SCRATCH_SIZE];                   /* how it ended, and what is wrong with that */
 };
 
-/* fault_try: one run of the program, in which these fail. */
-void fault_try(const struct fault_program *program, unsigned workers, struct fault_span memory, struct fault_span threads,
+/* fault_try: the program, run in this way, while these fail. */
+struct fault_way { unsigned workers; bool is_simulated; uint64_t seed; };
+void fault_try(const struct fault_program *program, struct fault_way way, struct fault_span memory, struct fault_span threads,
                struct fault_report *report);
 
 #endif

@@ -330,7 +330,7 @@ static coir_io *attempt_one(void *table, size_t index)
 /* As many as there are, if all has gone well. */
 static coir_result all_of(const struct table *table, const coir_options *options)
 {
-    coir_result result = coir_run(coir_traverse(table->count, attempt_one, (void *)(uintptr_t)table), options);
+    coir_result result = fault_run(coir_traverse(table->count, attempt_one, (void *)(uintptr_t)table), options);
     if (atomic_exchange(&owned, 0) != 0)
         fault_wrong("what ios own is not dropped");
     if (result.tag != COIR_OK)

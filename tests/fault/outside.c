@@ -11,7 +11,7 @@
 enum { SLEEPERS = 20 };
 FAULT_PROGRAM(sleepers, "OK 20")
 {
-    return fault_expect_all(coir_run(coir_flat_map(copies_of(SLEEPERS, coir_sleep(coir_us(100))), wait_it, NULL), options), "OK 0");
+    return fault_expect_all(fault_run(coir_flat_map(copies_of(SLEEPERS, coir_sleep(coir_us(100))), wait_it, NULL), options), "OK 0");
 }
 
 static struct timespec in_us(long us)
@@ -27,7 +27,7 @@ static struct timespec in_us(long us)
 FAULT_PROGRAM(sleepers_until, "OK [<OK thing 1> <OK thing 2> <OK thing 3> <OK thing 4>]")
 {
     static const struct timespec past = { 0 };
-    return coir_run(waited(COIR_IOS(coir_as(coir_sleep_until(in_us(300)), thing(1)), coir_as(coir_sleep_until(past), thing(2)),
+    return fault_run(waited(COIR_IOS(coir_as(coir_sleep_until(in_us(300)), thing(1)), coir_as(coir_sleep_until(past), thing(2)),
                                     coir_then(coir_now(), coir_as(coir_sleep(coir_us(100)), thing(3))),
                                     coir_as(coir_sleep_until(in_us(100)), thing(4)))), options);
 }
@@ -59,7 +59,7 @@ FAULT_PROGRAM(callbacks, "OK [<OK thing 5> <OK thing 6> <OK elsewhere> <ERROR th
 {
     static int five = 5;
     coir_io *elsewhere = coir_async(&elsewhere_type, NULL), *again = coir_io_ref(elsewhere);
-    return coir_run(waited(COIR_IOS(coir_async(&inside_type, &five), coir_async_copy(&inside_type, COIR_ENV(int, 6)), elsewhere,
+    return fault_run(waited(COIR_IOS(coir_async(&inside_type, &five), coir_async_copy(&inside_type, COIR_ENV(int, 6)), elsewhere,
                                     coir_async(&twice_type, NULL), coir_async(&dropped_type, NULL), coir_async(&dropped_elsewhere_type, NULL),
                                     again)), options);
 }
@@ -70,7 +70,7 @@ FAULT_PROGRAM(callbacks_later, "OK [<OK thing 1> <OK thing 2> <OK 0>]")
     static struct gate gate = GATE;
     gate.is_open = false;
     coir_io *waiting = coir_parallel(COIR_IOS(coir_as(passing(&gate), thing(1)), coir_as(passing(&gate), thing(2)), passing(&gate)));
-    return coir_run(coir_flat_map(coir_finally(waiting, opening(&gate)), wait_it, NULL), options);
+    return fault_run(coir_flat_map(coir_finally(waiting, opening(&gate)), wait_it, NULL), options);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ context */
@@ -91,7 +91,7 @@ FAULT_PROGRAM(contexts, "OK [1 1 2 [thing 3 thing 4 thing 4 thing 3] 2 and more 
     coir_io *deep = coir_with_key(key, thing(6), coir_with_key(key, thing(5), coir_local(coir_key_get(key), thing(7))));
     coir_key_drop(key);
     coir_io *changed = coir_local(coir_contra_map(joined(coir_defer_read(read_text, NULL)), number_and, NULL), thing(2));
-    coir_result result = coir_run(coir_zip(COIR_IOS(coir_defer_read(read_number, NULL), joined(coir_defer_read(read_number, NULL)),
+    coir_result result = fault_run(coir_zip(COIR_IOS(coir_defer_read(read_number, NULL), joined(coir_defer_read(read_number, NULL)),
                                                     coir_local(joined(coir_defer_read(read_number, NULL)), thing(2)), keyed, changed,
                                                     deep)), &with_context);
     coir_drop(context);
@@ -134,7 +134,7 @@ FAULT_PROGRAM(pictures, "OK [1741 2438 58]")
     int count = 0;
     bool is_whole = coir_io_visit(io, count_it, &count) && io != NULL;
     coir_value all[] = { text_by(coir_io_print, io), text_by(coir_io_dot, io), is_whole ? coir_int(count) : coir_heap(NULL) };
-    coir_result result = io == NULL ? coir_run(NULL, options) : fault_checked(coir_list(3, all));
+    coir_result result = io == NULL ? fault_run(NULL, options) : fault_checked(coir_list(3, all));
     coir_io_drop(io);
     return result;
 }

@@ -65,7 +65,7 @@ static coir_io *shared_routine(void)
 FAULT_PROGRAM(routines, "OK [[[thing 1 round 2] thing 9] [[[thing 1 round 2] thing 9] [[thing 1 round 2] thing 9]] <ERROR thing 7> "
                         "<ERROR thing 6 also(ERROR thing 7)> <PANIC MISUSE also(ERROR thing 7)>]")
 {
-    return coir_run(coir_zip(COIR_IOS(steps(), shared_routine(), coir_attempt(ending_as(COIR_OK)), coir_attempt(ending_as(COIR_ERROR)),
+    return fault_run(coir_zip(COIR_IOS(steps(), shared_routine(), coir_attempt(ending_as(COIR_OK)), coir_attempt(ending_as(COIR_ERROR)),
                                       coir_attempt(ending_as(COIR_PANIC)))), options);
 }
 
@@ -133,7 +133,7 @@ FAULT_PROGRAM(finalizers, "OK [<ERROR work> <ERROR work> <ERROR work> <ERROR wor
         coir_attempt(opening_routine()),
         twice(opening_routine()),
     };
-    coir_result result = coir_run(coir_zip(sizeof all / sizeof *all, all), options);
+    coir_result result = fault_run(coir_zip(sizeof all / sizeof *all, all), options);
     if (atomic_load(&opened) > 0)
         fault_wrong("%d were opened and not closed", atomic_load(&opened));
     return result;
@@ -150,7 +150,7 @@ FAULT_PROGRAM(releases, "OK [<ERROR work> <ERROR work> <ERROR work> [<ERROR work
         coir_attempt(coir_then(coir_acquire(permits, 1), coir_on_failure(coir_finally(coir_fail(coir_stringf("work")), third), close_fn, NULL))),
         twice(coir_with_permits(permits, 2, coir_fail(coir_stringf("work")))),
     };
-    coir_result result = coir_run(coir_zip(sizeof all / sizeof *all, all), options);
+    coir_result result = fault_run(coir_zip(sizeof all / sizeof *all, all), options);
     if (permits != NULL && coir_semaphore_available(permits) != 2)
         fault_wrong("%d permits are left", (int)coir_semaphore_available(permits));
     coir_semaphore_drop(permits);

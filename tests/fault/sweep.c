@@ -1,10 +1,12 @@
 /*
  * sweep.c - every program of this folder with each of its allocations failing, and each of its threads
  *
- *     fault [-k K] [PROGRAM...]       the programs so named (all of them without a name); -k: only the K-th allocation and thread fail
+ *     fault [-k K] [-v] [PROGRAM...]       the programs so named; all of them without a name
+ *       -k  only the K-th allocation and thread fail      -v  tells each run with its outcome
  *
  * For k = 0, 1, 2 ... the k-th allocation fails, alone, with the next one, or with all after it, until a run needs no more of them. The same
- * for threads. On several workers the number differs from run to run, so there k goes on a little beyond the largest that was seen.
+ * for threads. On several workers the number differs from run to run, so there k goes on a little beyond the largest that was seen;
+ * not so in a simulation, which is the same each time up to what fails.
  *
  * A sweep is a child process, which has seen no allocation yet: so what coir makes once for the process fails too. When it dies or
  * hangs, its parent knows at which k by the page that they share, reports it, and goes on with a new child behind it. Children must not be
@@ -49,16 +51,19 @@ int __wrap_pthread_join(pthread_t thread, void **value)
 
 enum what { MEMORY, THREADS };
 
-struct sweep { enum what what; unsigned workers; const char *text; long long count; };
+struct sweep { enum what what; struct fault_way way; const char *where; long long count; };
 
 static const struct sweep sweeps[] = {
-    { MEMORY, 1, "allocation %lld fails", 1 },
-    { MEMORY, 1, "allocation %lld and the next fail", 2 },
-    { MEMORY, 1, "allocation %lld and all after it fail", FAULT_FOR_GOOD },
-    { MEMORY, 2, "allocation %lld fails", 1 },
-    { MEMORY, 2, "allocation %lld and all after it fail", FAULT_FOR_GOOD },
-    { THREADS, 4, "thread %lld cannot be started", 1 },
-    { THREADS, 4, "thread %lld and all after it cannot be started", FAULT_FOR_GOOD },
+    { MEMORY,  { 1, false, 0 }, "on 1 worker, where allocation %lld fails",                             1 },
+    { MEMORY,  { 1, false, 0 }, "on 1 worker, where allocation %lld and the next fail",                 2 },
+    { MEMORY,  { 1, false, 0 }, "on 1 worker, where allocation %lld and all after it fail",             FAULT_FOR_GOOD },
+    { MEMORY,  { 2, false, 0 }, "on 2 workers, where allocation %lld fails",                            1 },
+    { MEMORY,  { 2, false, 0 }, "on 2 workers, where allocation %lld and all after it fail",            FAULT_FOR_GOOD },
+    { MEMORY,  { 2, true,  1 }, "simulated with seed 1, where allocation %lld fails",                   1 },
+    { MEMORY,  { 3, true,  2 }, "simulated with seed 2, where allocation %lld fails",                   1 },
+    { MEMORY,  { 2, true,  3 }, "simulated with seed 3, where allocation %lld and all after it fail",   FAULT_FOR_GOOD },
+    { THREADS, { 4, false, 0 }, "on 4 workers, where thread %lld cannot be started",                    1 },
+    { THREADS, { 4, false, 0 }, "on 4 workers, where thread %lld and all after it cannot be started",   FAULT_FOR_GOOD },
 };
 enum { SWEEPS = sizeof sweeps / sizeof *sweeps };
 
@@ -71,25 +76,31 @@ static struct told {
 } *told;
 
 static struct fault_report report;
+static bool tells_each;
 
-static void say(const struct fault_program *program, const struct sweep *sweep, const char *what)
+/* Of the run at hand. */
+static void say(const char *title, const struct fault_program *program, const struct sweep *sweep, const char *what)
 {
     char where[100];
-    snprintf(where, sizeof where, sweep->text, told->k);
-    fprintf(stderr, "FAIL  %s, on %u worker%s, where %s: %s\n      again: make fault ONLY=%s K=%lld\n", program->name, sweep->workers,
-            sweep->workers == 1 ? "" : "s", where, what, program->name, told->k);
+    snprintf(where, sizeof where, sweep->where, told->k);
+    fprintf(stderr, "%s  %s, %s: %s\n", title, program->name, where, what);
+}
+
+static void say_wrong(const struct fault_program *program, const struct sweep *sweep, const char *what)
+{
+    say("FAIL", program, sweep, what);
+    fprintf(stderr, "      again: make fault ONLY=%s K=%lld\n", program->name, told->k);
 }
 
 /* How a child died: in the run that was the last, or when all were made: then some memory that is none of coir's was lost on the way. */
 static void say_death(const struct fault_program *program, const struct sweep *sweep, int status)
 {
     if (told->is_over)
-        fprintf(stderr, "FAIL  %s, on %u worker%s: a leak, see above, in one of %lld runs\n", program->name, sweep->workers,
-                sweep->workers == 1 ? "" : "s", told->k);
+        fprintf(stderr, "FAIL  %s: a leak, see above, in one of %lld runs\n", program->name, told->k);
     else if (WIFEXITED(status))
-        say(program, sweep, WEXITSTATUS(status) == STATUS_HANGS ? "it hangs" : "its process has left, see above");
+        say_wrong(program, sweep, WEXITSTATUS(status) == STATUS_HANGS ? "it hangs" : "its process has left, see above");
     else
-        say(program, sweep, strsignal(WTERMSIG(status)));
+        say_wrong(program, sweep, strsignal(WTERMSIG(status)));
 }
 
 static void on_alarm(int signal_number)
@@ -103,7 +114,7 @@ static void try_once(const struct fault_program *program, const struct sweep *sw
     struct fault_span span = { told->k, sweep->count };
     long long running = atomic_load(&threads_running);
     alarm(SECONDS_MAX);
-    fault_try(program, sweep->workers, sweep->what == MEMORY ? span : FAULT_NONE, sweep->what == THREADS ? span : FAULT_NONE, &report);
+    fault_try(program, sweep->way, sweep->what == MEMORY ? span : FAULT_NONE, sweep->what == THREADS ? span : FAULT_NONE, &report);
     if (atomic_load(&threads_running) != running) {
         report.end = FAULT_WRONG;
         snprintf(report.text, sizeof report.text, "%lld threads are left", atomic_load(&threads_running) - running);
@@ -112,17 +123,21 @@ static void try_once(const struct fault_program *program, const struct sweep *sw
     told->most = asked > told->most ? asked : told->most;
     *(report.end == FAULT_RIGHT ? &told->right : report.end == FAULT_TOLD ? &told->enomem : &told->wrong) += 1;
     if (report.end == FAULT_WRONG)
-        say(program, sweep, report.text);
+        say_wrong(program, sweep, report.text);
+    else if (tells_each)
+        say("ok  ", program, sweep, report.text);
 }
+
+static bool is_the_same_each_time(const struct sweep *sweep) { return sweep->way.workers == 1 || sweep->way.is_simulated; }
 
 /* In the child. */
 static void sweep_from(const struct fault_program *program, const struct sweep *sweep, long long last)
 {
     fault_begin();
-    fault_keeps(told->kept, sweep->workers);
+    fault_keeps(told->kept, sweep->way.workers);
     for (bool more = true; more && told->k <= last && told->wrong < FAULTS_SHOWN; told->k++) {
         try_once(program, sweep);
-        more = report.struck || told->k < told->most + (sweep->workers == 1 ? 0 : MARGIN);
+        more = report.struck || told->k < told->most + (is_the_same_each_time(sweep) ? 0 : MARGIN);
     }
     told->is_over = true;
 }
@@ -132,7 +147,7 @@ static void measure(const struct fault_program *program)
 {
     fault_begin();
     fault_keeps(1, 1 << 20);
-    fault_try(program, 1, FAULT_NONE, FAULT_NONE, &report);
+    fault_try(program, (struct fault_way){ .workers = 1 }, FAULT_NONE, FAULT_NONE, &report);
     told->kept = report.kept;
     told->memory = report.memory;
     if (report.end != FAULT_RIGHT)
@@ -152,7 +167,9 @@ static int in_child(const struct fault_program *program, const struct sweep *swe
             measure(program);
         else
             sweep_from(program, sweep, last);
-        exit(0);                                        /* where the leak sanitizer looks round */
+        if (sweep != NULL && sweep->count > 1)
+            _exit(0);
+        exit(0);                                        /* where the leak sanitizer looks round, which takes as long as a hundred runs */
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
         abort();
@@ -202,10 +219,11 @@ int main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0;
     long long only = -1;
-    for (int option; (option = getopt(argc, argv, "k:")) != -1; ) {
-        if (option != 'k')
+    for (int option; (option = getopt(argc, argv, "k:v")) != -1; ) {
+        if (option == '?')
             return 2;
-        only = atoll(optarg);
+        only = option == 'k' ? atoll(optarg) : only;
+        tells_each |= option == 'v';
     }
     told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (told == MAP_FAILED)

@@ -24,7 +24,7 @@ FAULT_PROGRAM(locks, "OK [<OK thing 1> <OK thing 1> <OK thing 1> <OK thing 2> <O
     coir_io *tried = coir_then(coir_lock_try(lock), coir_then(coir_attempt(coir_lock_release(lock)), coir_unit()));
     coir_io *all = coir_parallel(COIR_IOS(io, again, third, bare_acquire(lock), tried));
     coir_lock_drop(lock);
-    return coir_run(coir_flat_map(all, wait_it, NULL), options);
+    return fault_run(coir_flat_map(all, wait_it, NULL), options);
 }
 
 /* --------------------------------------------------------------------------------------------------------- semaphores */
@@ -40,7 +40,7 @@ FAULT_PROGRAM(semaphores, "OK [<OK thing 1> <OK thing 1> <OK thing 3> <OK thing 
     coir_io *one = using(permits, 1, 1), *again = coir_io_ref(one), *third = coir_io_ref(one);
     coir_io *bare = coir_then(coir_acquire(permits, 2), coir_finally(coir_as(coir_yield(), coir_none()), coir_release(permits, 2)));
     coir_io *all = coir_parallel(COIR_IOS(one, again, using(permits, 3, 3), third, bare, coir_acquire(permits, 4)));
-    coir_result result = coir_run(coir_flat_map(all, wait_it, NULL), options);
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
     if (permits != NULL && coir_semaphore_available(permits) != 3)
         fault_wrong("%d permits are left", (int)coir_semaphore_available(permits));
     coir_semaphore_drop(permits);

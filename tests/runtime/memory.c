@@ -92,7 +92,7 @@ static void starve_all(unsigned workers, long long failures)
     fault_begin();
     for (const struct fault_program *program = fault_programs(); program != NULL; program = program->next)
         for (struct fault_span span = { 0, failures }; span.first == 0 || report.struck; span.first++) {
-            fault_try(program, workers, span, FAULT_NONE, &report);
+            fault_try(program, (struct fault_way){ .workers = workers }, span, FAULT_NONE, &report);
             if (report.end == FAULT_WRONG)
                 CHECK_FAIL("%s without its allocation %lld: %s", program->name, span.first, report.text);
         }
