@@ -1259,7 +1259,7 @@ up:
         }
         goto handle;
     UP(CATCH_CODE):
-        if (result.tag == COIR_ERROR && coir_error_code(&result.value) == frame->match.code)
+        if (result.tag == COIR_ERROR && coir_failed_with(&result, frame->match.code))
             goto instead;
         io = frame->second;
         borrowed = frame->flags & NODE_BORROWED;

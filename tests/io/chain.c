@@ -458,6 +458,21 @@ TEST(io_chain, catch_code_knows_plain_codes_and_those_of_errors)
     notes();
 }
 
+/* As coir_failed_with() has it: what is neither an error nor a plain number has no code, not even 0. */
+TEST(io_chain, catch_code_0_leaves_what_has_no_code)
+{
+    const coir_value without[] = { thing(3), coir_string("text", 4), coir_list(0, NULL), coir_int(INT64_C(1) << 40) };
+    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+        CASE("%zu", i);
+        coir_result result = run(1, coir_catch_code(coir_fail(without[i]), 0, coir_pure(coir_int(5))));
+        CHECK_TAG(result, COIR_ERROR);
+        coir_result_drop(&result);
+    }
+    CHECK_STR(outcome(1, coir_catch_code(coir_fail(coir_none()), 0, coir_pure(coir_int(5)))), "OK 5");
+    CHECK_STR(outcome(1, coir_catch_code(coir_failf(0, "zero"), 0, coir_pure(coir_int(5)))), "OK 5");
+    CHECK_INT(things_alive, 0);
+}
+
 TEST(io_chain, or_panic_keeps_payload_and_further_failures)
 {
     CHECK_STR(outcome(1, coir_or_panic(coir_finally(raising(COIR_ERROR, 1), ending(COIR_ERROR, 2)))), "PANIC thing 1 also(ERROR 2)");
