@@ -115,6 +115,8 @@ void check_criterion(const struct check_test *test);    /* criterion.c */
 void check_add_before(struct check_before *before);
 /* check_body: runs it. Gives how many checks failed. */
 unsigned check_body(const struct check_test *test);
+/* check_say: writes a line about the test of that name, with its present CASE; from handlers of signals too. */
+void check_say(const char *what, const char *name);
 /* check_count_failure: for what fails without a check: a race that is reported meanwhile. */
 void check_count_failure(void);
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static _Thread_local jmp_buf *way_out;                  /* where this thread leaves the test; NULL in threads that cannot */
 static atomic_uint failures;                            /* of the present test */
@@ -74,6 +75,19 @@ bool check_workers_(unsigned workers)
     present.workers = workers;
     pthread_mutex_unlock(&present.lock);
     return workers != 0;
+}
+
+/* Without the lock: from a handler of signals, the label is what it is. */
+void check_say(const char *what, const char *name)
+{
+    char line[600];
+    size_t size = 0;
+    const char *parts[] = { what, name, present.label[0] != '\0' ? " [" : "", present.label, present.label[0] != '\0' ? "]\n" : "\n" };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        for (const char *c = parts[i]; *c != '\0' && size < sizeof line; c++)
+            line[size++] = *c;
+    ssize_t written = write(STDERR_FILENO, line, size);
+    (void)written;
 }
 
 /* One call of fprintf(), so that lines of several threads do not mix. */

@@ -9,10 +9,25 @@
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 
+#include <signal.h>
+
 static size_t passed, failed, left_early;               /* in the parent */
+
+/* Criterion tells of the signal; in which case it came, only the process knows. */
+static char name[300];
+static void on_signal(int signal_number)
+{
+    check_say(signal_number == SIGALRM ? "hangs: " : "crashed in: ", name);
+    signal(signal_number == SIGALRM ? SIGABRT : signal_number, SIG_DFL);
+    raise(signal_number == SIGALRM ? SIGABRT : signal_number);
+}
 
 void check_criterion(const struct check_test *test)
 {
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGALRM };
+    snprintf(name, sizeof name, "%s/%s", test->suite, test->sentence);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], on_signal);
     unsigned failures = check_body(test);
     struct criterion_assert_stats end = { .passed = failures == 0, .message = "a check failed: see above", .file = test->file };
     criterion_send_assert(&end);

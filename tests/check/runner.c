@@ -33,18 +33,7 @@ void check_add(struct check_test *test)
 
 /* ------------------------------------------------------------------------------------ what ends the process names the test */
 
-static void say(const char *text)
-{
-    ssize_t written = write(STDERR_FILENO, text, strlen(text));
-    (void)written;
-}
-
-static void say_where(const char *what)
-{
-    say(what);
-    say(running[0] ? running : "(no test)");
-    say("\n");
-}
+static void say_where(const char *what) { check_say(what, running[0] ? running : "(no test)"); }
 
 static void on_alarm(int signal_number)
 {
