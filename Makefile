@@ -26,7 +26,8 @@ V       =# 1: show the commands
 FLOORS    = base value io fiber resource sync channel sched outside sim observe runtime
 SOURCES   = $(wildcard src/*/*.c)
 FAULT     = $(wildcard tests/fault/*.c)
-TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c) $(filter-out tests/fault/sweep.c,$(FAULT))
+RANDOM    = $(wildcard tests/random/*.c)
+TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c) $(filter-out tests/fault/sweep.c,$(FAULT)) $(RANDOM)
 STRESS    = $(wildcard tests/stress/*.c)
 BENCH     = $(wildcard tests/bench/*.c)
 HEADERS   = $(wildcard include/*.h include/coir/*.h)
