@@ -15,6 +15,7 @@ LIBDIR  = $(PREFIX)/lib
 DESTDIR =
 CHECK   =# 1: the checking build, with coir's own assertions, in build/check
 ONLY    =# run only those tests whose suite/sentence contains it
+FUZZ_SECONDS = 60# how long fuzz hunts
 ARGS    =# of the demo, and of the table of bench
 K       =# of fault: only the K-th allocation or thread fails
 V       =# 1: show the commands
@@ -29,6 +30,7 @@ FAULT     = $(wildcard tests/fault/*.c)
 RANDOM    = $(wildcard tests/random/*.c)
 TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c) $(filter-out tests/fault/sweep.c,$(FAULT)) $(RANDOM)
 STRESS    = $(wildcard tests/stress/*.c)
+FUZZ      = $(wildcard tests/fuzz/*.c)
 BENCH     = $(wildcard tests/bench/*.c)
 HEADERS   = $(wildcard include/*.h include/coir/*.h)
 # A program of docs/examples is built with the parts beside it whose headers it includes.
@@ -50,6 +52,8 @@ flags.asan     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEM
 flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Itests/sanitizers/tsan -DCHECK_SLOWNESS=10
 flags.ubsan    = -O1 -fsanitize=undefined -fno-sanitize-recover=all -DCHECK_SLOWNESS=2
 flags.fault    = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCOIR_CHECK
+flags.fuzz     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY
+library.fuzz   = -fsanitize=fuzzer-no-link
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
 
 launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 $(SAME_ADDRESSES)
@@ -66,7 +70,7 @@ SAME_ADDRESSES  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(WERROR)
 MODE      = $(CFLAGS) $(flags.$(VARIANT)) $(if $(filter 1,$(CHECK)),-DCOIR_CHECK)
 COMPILE   = $(CC) -std=c11 $(WARNINGS) $(MODE) -Iinclude -pthread
-LIBRARY   = $(COMPILE) -D_GNU_SOURCE -fvisibility=hidden -fPIC -fno-tree-slp-vectorize -Isrc $(CK_CFLAGS)
+LIBRARY   = $(COMPILE) -D_GNU_SOURCE -fvisibility=hidden -fPIC -fno-tree-slp-vectorize -Isrc $(CK_CFLAGS) $(library.$(VARIANT))
 TEST      = $(COMPILE) -D_GNU_SOURCE -Isrc -Itests $(CK_CFLAGS) $(RUNNER_CFLAGS)
 LINK      = $(CC) $(MODE) -pthread
 LIBS      = $(B)/libcoir.a $(CK_LIBS)
@@ -110,7 +114,7 @@ $(B)/obj/tests/bench/%.o: tests/bench/%.c $(B)/flags
 	mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(FAULT) $(STRESS) $(BENCH) $(wildcard tests/check/*.c)))
+-include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(FAULT) $(STRESS) $(FUZZ) $(BENCH) $(wildcard tests/check/*.c)))
 
 $(B)/libcoir.a: $(call object,$(SOURCES))
 	echo "  ar      $@"
@@ -145,6 +149,14 @@ $(B)/selffault: $(call object,tests/check/selffault.c tests/fault/fault.c tests/
 $(B)/fault $(B)/selffault: $(call object,tests/check/check.c) $(B)/libcoir.a
 	echo "  link    $@"
 	$(LINK) -Wl,--wrap=pthread_create,--wrap=pthread_join -o $@ $(filter %.o,$^) $(LIBS)
+
+$(B)/programs: $(call object,tests/fuzz/program.c $(RANDOM)) $(B)/libcoir.a
+	echo "  link    $@"
+	$(LINK) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(LIBS)
+
+$(B)/seeds: $(call object,tests/fuzz/seeds.c $(RANDOM)) $(B)/libcoir.a
+	echo "  link    $@"
+	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 
 $(B)/selftest: $(call object,tests/check/selftest.c) $(RUNNER) $(B)/libcoir.a
 	echo "  link    $@"
@@ -186,7 +198,7 @@ demo: $(B)/examples/bounded_api_calls	## thousands of API calls, never more than
 bench: $(B)/bench	## one line of figures for each workload, with the budget
 	$< --table $(ARGS)
 
-.PHONY: check asan tsan ubsan valgrind clang stress fault selftest
+.PHONY: check asan tsan ubsan valgrind clang stress fault fuzz selftest
 check: | $(AFTER_DEPS)	## the suites and examples in the checking build
 	$(MAKE) CHECK=1 run-tests
 
@@ -206,13 +218,16 @@ stress: | $(AFTER_DEPS)	## many threads for minutes; also with VARIANT=tsan
 fault: | $(AFTER_DEPS)	## programs in which each allocation fails, and each thread; ONLY=program K=17 repeats one
 	$(MAKE) VARIANT=fault run-fault
 
+fuzz: | $(AFTER_DEPS)	## random programs against a plain evaluator, led by libFuzzer, for FUZZ_SECONDS; what fails stays in build/fuzz/found
+	$(MAKE) VARIANT=fuzz CC=clang run-fuzz
+
 selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner and sanitizer
 	for variant in plain own asan tsan ubsan; do $(MAKE) VARIANT=$$variant CHECK= build-selftest || exit 1; done
 	$(MAKE) VARIANT=fault CHECK= build/fault/selffault
 	tests/check/selftest
 
 # In the variant at hand; called by the targets above.
-.PHONY: run-tests run-stress run-fault build-selftest
+.PHONY: run-tests run-stress run-fault run-fuzz build-selftest
 run-tests: $(if $(OWN),,all) $(B)/tests $(if $(filter valgrind,$(VARIANT)),,examples)
 	tests/check/tally $(SUITES) $(if $(ONLY)$(filter valgrind,$(VARIANT)),,$(RUN_EXAMPLES))
 
@@ -221,6 +236,9 @@ run-stress: $(B)/stress
 
 run-fault: $(B)/fault
 	tests/check/tally "$(launch.$(VARIANT)) $(B)/fault $(K:%=-k %) $(ONLY)"
+
+run-fuzz: $(B)/programs $(B)/seeds
+	tests/check/tally "$(SAME_ADDRESSES) tests/fuzz/run $(B) $(FUZZ_SECONDS)"
 
 build-selftest: $(B)/selftest
 
@@ -241,6 +259,7 @@ deps:	## what the build and the tests need, installed from Debian
 	need libcurl4-openssl-dev pkg-config --exists libcurl; \
 	need libmicrohttpd-dev pkg-config --exists libmicrohttpd; \
 	need clang clang --version; \
+	need libclang-rt-dev sh -c 'test -e "$$(clang -print-file-name=libclang_rt.fuzzer-$$(uname -m).a)"'; \
 	need valgrind valgrind --version; \
 	[ -z "$$missing" ] && exit 0; \
 	install="apt-get install -y --no-install-recommends$$missing"; \
@@ -270,4 +289,4 @@ clean:	## all of build/
 
 help:	## this list
 	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do printf '  %-12s %s\n' "$$target" "$$what"; done
-	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES V=1'
+	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES FUZZ_SECONDS V=1'
