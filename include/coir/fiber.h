@@ -90,6 +90,22 @@ COIR_API bool coir_is_canceling(void);
 COIR_API COIR_MUST_USE coir_io *coir_timeout(coir_io *io, coir_duration limit);
 COIR_API COIR_MUST_USE coir_io *coir_timeout_to(coir_io *io, coir_duration limit, coir_io *instead);
 
+/*
+ * coir_scope: what io forks, however deep in its calls and its children, belongs to the scope and has ended when the scope has: before finalizers that stand
+ * around it run. When io has ended its children are waited for; when io or a child fails all others are canceled first. The first failure is the
+ * result, the others are in its `also`; a child's failure counts even if somebody joined and caught it. A child that is canceled by somebody else
+ * cancels the whole: the others, and then the parent (where a mask keeps it from seeing that, an error, code COIR_CHILD_CANCELED). A cancellation of the parent
+ * cancels the children, too, and waits for them. Forks by children are taken as long as the scope waits, and begin canceled if it is canceling.
+ * coir_supervise: the same, but a child's failure concerns only who joins it; if nobody does, options.on_unseen_failure is told.
+ * coir_supervise_drain: when io has ended well its children have `grace` to end by themselves and are canceled then; zero or less: at once.
+ * coir_fork_detached: coir_fork() of a fiber that belongs to no scope, but to the run.
+ * From     Trio's nurseries, Kotlin's coroutineScope and supervisorScope.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_scope(coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_supervise(coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_supervise_drain(coir_io *io, coir_duration grace);
+COIR_API COIR_MUST_USE coir_io *coir_fork_detached(coir_io *io);
+
 COIR_API COIR_MUST_USE coir_io *coir_yield(void);                   /* to the back of the queue */
 COIR_API COIR_MUST_USE coir_io *coir_self(void);                    /* the running fiber's own handle */
 

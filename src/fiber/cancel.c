@@ -4,6 +4,7 @@
 #include "fiber/cancel.h"
 
 #include "base/clock.h"
+#include "fiber/scope.h"
 
 #include <coir/fiber.h>
 
@@ -208,16 +209,16 @@ bool coir_is_canceling(void) { return coir__me.seat != NULL && coir__me.seat->fi
 /* -------------------------------------------------------------------------------------------------- cancel, and wait */
 
 /*
- * In a ring of fibers that cancel each other nobody waits: who would close it goes on at once. `cancels_lock` makes one moment of looking and
+ * In a ring of fibers that cancel each other, or that wait for the children of their scopes, nobody waits: who would close it goes on at once. `cancels_lock` makes one moment of looking and
  * registering. Under it a fiber whose `cancels` is set stays in its wait, so its frame may be read.
  */
 static ck_spinlock_fas_t cancels_lock = CK_SPINLOCK_FAS_INITIALIZER;
 
 static bool closes_ring(const coir_fiber *fiber, const coir_fiber *other)
 {
-    while (other != fiber && load_relaxed(&other->cancels))
+    while (other != fiber && !coir__scope_awaits(other, fiber) && load_relaxed(&other->cancels))
         other = other->top->object;
-    return other == fiber;
+    return other == fiber || coir__scope_awaits(other, fiber);
 }
 
 static enum prim_step cancel_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)

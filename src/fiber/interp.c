@@ -12,6 +12,7 @@
  */
 #include "fiber/cancel.h"
 #include "fiber/local.h"
+#include "fiber/scope.h"
 #include "fiber/retry.h"
 #include "io/do.h"
 #include "io/machine.h"
@@ -194,6 +195,9 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
         break;
     case OP_RESTORE:
         context_restore(fiber, frame);
+        break;
+    case OP_MEMBER:
+        coir__scope_leave(fiber, frame, NULL);
         break;
     case OP_WHILE:
     case OP_FOR_EACH:
@@ -446,9 +450,29 @@ static coir_io *routine_release(coir_io *frame)
 
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
+/* A fiber that was made and will not be started, with the handle that was made with it. */
+static void fork_undo(struct coir__seat *seat, coir_fiber *fiber)
+{
+    counter_add(&seat->ended, 1);
+    coir__fiber_strip(fiber);
+    coir__fiber_discard(fiber);
+}
+
+/* A child that belongs to the scope that its parent is in, if there is one. NULL without memory. */
+static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
+{
+    struct coir__scope *scope = coir__scope_of(parent);
+    coir_fiber *fiber = coir__fiber_new(seat, child, borrowed, parent);
+    if (likely(fiber == NULL || scope == NULL) || coir__scope_admit(scope, fiber))
+        return fiber;
+    fork_undo(seat, fiber);
+    coir_fiber_drop(fiber);
+    return NULL;
+}
+
 static coir_value fork_one(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
 {
-    coir_fiber *fiber = coir__fiber_new(seat, child, borrowed, parent);
+    coir_fiber *fiber = fork_new(seat, parent, child, borrowed);
     if (fiber == NULL)
         return coir__no_memory_value();
     seat->run->driver->start(seat, fiber, fiber, 1);
@@ -465,7 +489,7 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
     for (; made < count && list.type == &coir_list_type; made++) {
         if (!borrowed)
             node->many.index = made + 1;                /* the item is the fiber's, also if there will be none */
-        coir_fiber *fiber = coir__fiber_new(seat, node->items[made], borrowed, parent);
+        coir_fiber *fiber = fork_new(seat, parent, node->items[made], borrowed);
         if (fiber == NULL)
             break;
         coir__list_add(&list, coir_own(fiber, &coir_fiber_type));
@@ -475,9 +499,7 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
     if (made < count) {
         for (coir_fiber *next, *fiber = first; fiber != NULL; fiber = next) {
             next = fiber->next;
-            counter_add(&seat->ended, 1);
-            coir__fiber_strip(fiber);
-            coir__fiber_discard(fiber);
+            fork_undo(seat, fiber);
         }
         coir_drop(list);
         return coir__no_memory_value();
@@ -1503,6 +1525,11 @@ up:
     UP(KEEP_ALL):
         POP();
         coir_result_drop(&frame->result);
+        coir__node_free(frame);
+        GO_UP();
+    UP(MEMBER):
+        POP();
+        coir__scope_leave(fiber, frame, &result);
         coir__node_free(frame);
         GO_UP();
     UP(RESTORE):

@@ -99,12 +99,18 @@ struct coir__context *coir__context_with_key(struct coir__context *outer, coir_k
     return context_new(outer, key, value);
 }
 
-static const coir_value *find(const struct coir__context *context, const coir_key *key)
+coir_key coir__scope_key = { 1, { { 0 }, NULL } };
+
+const coir_value *coir__context_next(const struct coir__context **context, const coir_key *key)
 {
-    while (context != NULL && context->key != key)
-        context = context->outer;
-    return context == NULL ? NULL : &context->value;
+    const struct coir__context *at = *context;
+    while (at != NULL && at->key != key)
+        at = at->outer;
+    *context = at == NULL ? NULL : at->outer;
+    return at == NULL ? NULL : &at->value;
 }
+
+static const coir_value *find(const struct coir__context *context, const coir_key *key) { return coir__context_next(&context, key); }
 
 const coir_value *coir__context_value(const coir_fiber *fiber)
 {

@@ -19,6 +19,11 @@ void coir__context_drop(struct coir__context *context);
 struct coir__context *coir__context_with_value(struct coir__context *outer, coir_value value);
 struct coir__context *coir__context_with_key(struct coir__context *outer, coir_key *key, coir_value value);
 
+/* coir__scope_key: the key whose value is the scope that children belong to, see scope.c. coir__context_next: the values of a key, from the innermost
+ * outwards: moves *context behind the one that it gives; NULL: there is no more. */
+extern coir_key coir__scope_key;
+const coir_value *coir__context_next(const struct coir__context **context, const coir_key *key);
+
 /* The values, lent. */
 const coir_value *coir__context_value(const coir_fiber *fiber);
 const coir_value *coir__context_key(const coir_fiber *fiber, const coir_key *key);

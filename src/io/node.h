@@ -64,6 +64,7 @@ struct owned_env { void *env; void (*drop)(void *env); };
 struct coir__prim;                                      /* io/prim.h: how fibers wait for one kind of object */
 struct coir__machine;                                   /* io/machine.h: an instruction of many turns */
 struct coir__context;                                   /* fiber/local.h */
+struct coir__scope;                                     /* fiber/scope.h */
 struct coir_schedule;                                   /* io/retry.h */
 
 /* A fiber that waits, in the queue of what it waits for. */
@@ -110,6 +111,7 @@ struct coir_io {
                 coir_io          *pinned;               /* PIN */
                 coir_key         *key;
                 struct coir__context *context;          /* RESTORE */
+                struct coir__scope *scope;              /* MEMBER */
                 const struct coir__prim *prim;
                 const struct coir__machine *machine;
                 uint64_t          times;                /* REPEAT; in its frame the rounds that are left */
@@ -134,6 +136,7 @@ struct coir_io {
         struct { coir_io *body; bool consuming; coir_value kept; } loop;        /* in a frame of WHILE, FOR_EACH */
         struct retry retry;                             /* RETRY */
         struct { int code; } match;                     /* CATCH_CODE */
+        struct { coir_io *next, *prev; coir_fiber *fiber; } member;             /* MEMBER: in its scope's list */
         void *kept_env;                                 /* OWNS, dropped by `drop` */
         struct gather gather;                           /* TRAVERSE */
         struct { coir_value list; struct gather gather; coir_value kept; } each;                 /* EACH: list is `state` */

@@ -80,5 +80,6 @@ FRAME_OP(KEEP_ALL,"keep_all",      NONE,    NONE,  "-",                         
 FRAME_OP(GIVE,    "give",          NONE,    HEAD,  "-",                                      "OK: the value in its place; otherwise pass it on")
 FRAME_OP(MERGE,   "merge",         NONE,    NONE,  "-",                                      "the result with what its finalizer gave")
 FRAME_OP(ROUTINE_OVER, "do", NONE, NONE, "-",                                     "what it held is released: end, or become")
+FRAME_OP(MEMBER,  "member",        NONE,    NONE,  "-",                                      "leave the scope, pass it on")
 FRAME_OP(RESTORE, "restore",       NONE,    NONE,  "-",                                      "the context of outside, pass it on")
 #endif

@@ -19,7 +19,7 @@ static _Atomic uint64_t forgotten;                      /* failures for which th
 
 /* ------------------------------------------------------------------------------------------------ chains of failures */
 
-static coir_failure *joined(coir_failure *chain, coir_failure *behind)
+coir_failure *coir__failures_join(coir_failure *chain, coir_failure *behind)
 {
     if (chain == NULL || behind == NULL)
         return chain == NULL ? behind : chain;
@@ -28,8 +28,7 @@ static coir_failure *joined(coir_failure *chain, coir_failure *behind)
     return chain;
 }
 
-/* A failure that is not the result any more: itself, if there is memory for it, then its own further ones. */
-static coir_failure *chain_of(coir_result failure)
+coir_failure *coir__failures_of(coir_result failure)
 {
     coir_failure *first = coir__alloc(sizeof *first);
     if (first == NULL) {
@@ -41,7 +40,7 @@ static coir_failure *chain_of(coir_result failure)
     first->last = first;
     first->value = failure.value;
     first->tag = failure.tag;
-    return joined(first, failure.also);
+    return coir__failures_join(first, failure.also);
 }
 
 static void insert_behind(coir_failure *first, coir_failure *place, coir_failure *one)
@@ -58,7 +57,7 @@ void coir__also(coir_result *result, coir_result further)
     if (further.tag == COIR_OK)
         coir_result_drop(&further);
     else
-        result->also = joined(result->also, chain_of(further));
+        result->also = coir__failures_join(result->also, coir__failures_of(further));
 }
 
 uint64_t coir__failures_forgotten(void) { return load_relaxed(&forgotten); }
@@ -159,7 +158,7 @@ coir_result coir__map_failures(coir_result result, coir_tag tag, coir_map_fn *fn
         coir_failure *also = result.also;
         result = mapped_failure(tag, result.value, fn, env);
         coir__failures_map(also, tag, fn, env);
-        result.also = joined(result.also, also);
+        result.also = coir__failures_join(result.also, also);
     } else {
         coir__failures_map(result.also, tag, fn, env);
     }
@@ -177,7 +176,7 @@ static coir_result handled(coir_result failure, coir_result_fn *fn, void *env)
     }
     given = coir__checked_slow(given);
     if (was_taken(&before, &failure.value))
-        given.also = joined(given.also, failure.also);
+        given.also = coir__failures_join(given.also, failure.also);
     else
         coir__also(&given, failure);
     return given;
@@ -287,10 +286,10 @@ coir_result coir_result_and(coir_result first, coir_result second)
         return first;
     }
     if (second.tag > first.tag) {
-        second.also = joined(chain_of(first), second.also);
+        second.also = coir__failures_join(coir__failures_of(first), second.also);
         return second;
     }
-    first.also = joined(first.also, chain_of(second));
+    first.also = coir__failures_join(first.also, coir__failures_of(second));
     return first;
 }
 
@@ -369,11 +368,11 @@ static coir_result all_failures(size_t count, coir_result *results, size_t worst
     coir_failure *others = NULL;
     for (size_t i = 0; i < count; i++) {
         if (i == worst)
-            others = joined(others, whole.also);
+            others = coir__failures_join(others, whole.also);
         else if (results[i].tag == COIR_OK)
             coir_result_drop(&results[i]);
         else
-            others = joined(others, chain_of(coir_result_take(&results[i])));
+            others = coir__failures_join(others, coir__failures_of(coir_result_take(&results[i])));
     }
     whole.also = others;
     return whole;

@@ -80,6 +80,10 @@ uint64_t coir__failures_forgotten(void);
 /* coir__settled: makes the most severe of all the result again. coir__of_failures: a chain, which is not NULL, as a result. Both take. */
 coir_result coir__settled(coir_result result);
 coir_result coir__of_failures(coir_failure *first);
+/* coir__failures_of: a failure (taken) that is not the result any more, as a chain: itself, if there is memory for it, then its own further ones.
+ * coir__failures_join: one behind the other, each of which may be NULL; calls nothing. */
+coir_failure *coir__failures_of(coir_result failure);
+coir_failure *coir__failures_join(coir_failure *chain, coir_failure *behind);
 /* coir__failures_drop: the chain, which may be NULL. */
 void coir__failures_drop(coir_failure *first);
 /* coir__failures_map: lets fn change the payload of each failure with that tag in the chain. One for which fn gives a panic value
