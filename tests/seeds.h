@@ -13,8 +13,10 @@
 
 /* FOR_SEEDS(options) {...}: the body simulated under seeds, each with a budget of its own from 1 to 64 and one to three workers. */
 #define FOR_SEEDS(options)                                                                                     \
-    for (uint64_t options##_s = 0; options##_s < 192; options##_s++)                                          \
+    for (uint64_t options##_s = 0; options##_s < seeds_count(); options##_s++)                                \
         for (coir_sim_options *options = seeded(&(coir_sim_options){ .seed = options##_s }); options != NULL; options = NULL)
+
+static inline uint64_t seeds_count(void) { return (uint64_t)(scaled(192) < 16 ? 16 : scaled(192)); }
 
 static inline coir_sim_options *seeded(coir_sim_options *options)
 {
