@@ -30,6 +30,12 @@ static inline int64_t ns_add(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
 }
 
+static inline int64_t ns_sub(int64_t a, int64_t b)
+{
+    int64_t difference;
+    return __builtin_sub_overflow(a, b, &difference) ? (b > 0 ? INT64_MIN : INT64_MAX) : difference;
+}
+
 static inline int64_t clock_monotonic(void)
 {
     struct timespec now;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define NONE     &coir__no_room
 #define NONE_X4  NONE, NONE, NONE, NONE
@@ -46,6 +47,26 @@ void *coir__allocate(size_t size)
 }
 
 void coir__release(void *memory, size_t size) { allocator.release(allocator.env, memory, size); }
+
+void *coir__grow(void *items, size_t *room, size_t needed, size_t size)
+{
+    enum { ROOM_MIN = 64 };
+    size_t larger = *room == 0 ? ROOM_MIN : *room;
+    if (needed <= *room)
+        return items;
+    while (larger < needed)
+        larger *= 2;
+    char *grown = coir__alloc(larger * size);
+    if (grown == NULL)
+        return NULL;
+    if (*room > 0) {
+        memcpy(grown, items, *room * size);
+        coir__free(items, *room * size);
+    }
+    memset(grown + *room * size, 0, (larger - *room) * size);
+    *room = larger;
+    return grown;
+}
 
 /* An aligned chunk keeps the address that it was cut from just before itself, unless it is huge and the system's. */
 struct cut { void *whole; size_t size; };

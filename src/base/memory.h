@@ -61,6 +61,10 @@ static inline void *coir__cell_alloc(size_t class);
 static inline void *coir__cell_at_hand(size_t class);      /* the same if it takes no more than a few instructions, otherwise NULL */
 static inline void  coir__cell_free(void *memory, size_t class);
 
+/* coir__grow: an array of *room items of `size` bytes each becomes one of at least `needed`; what is new is zeroed. Gives the array, which may have
+ * moved. NULL: no memory, and all is as it was. */
+void *coir__grow(void *items, size_t *room, size_t needed, size_t size);
+
 /* coir__allocate, coir__release: straight from and to the user's allocator. */
 void *coir__allocate(size_t size);
 void  coir__release(void *memory, size_t size);

@@ -19,6 +19,19 @@ TEST(base_clock, sums_saturate_at_both_ends)
     }
 }
 
+TEST(base_clock, differences_saturate_at_both_ends)
+{
+    static const struct { int64_t a, b, difference; } cases[] = {
+        { 0, 0, 0 }, { 3, 2, 1 }, { -1, 1, -2 }, { INT64_MAX, 0, INT64_MAX }, { INT64_MAX, -1, INT64_MAX }, { INT64_MIN, 1, INT64_MIN },
+        { INT64_MIN, INT64_MAX, INT64_MIN }, { INT64_MAX, INT64_MIN, INT64_MAX }, { 0, INT64_MIN, INT64_MAX }, { -1, INT64_MIN, INT64_MAX },
+        { INT64_MIN, INT64_MIN, 0 }, { INT64_MIN, -1, INT64_MIN + 1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CASE("%lld - %lld", (long long)cases[i].a, (long long)cases[i].b);
+        CHECK_INT(ns_sub(cases[i].a, cases[i].b), cases[i].difference);
+    }
+}
+
 TEST(base_clock, timespec_beyond_the_nanoseconds_of_64_bits_saturates)
 {
     static const struct { struct timespec t; int64_t ns; } cases[] = {

@@ -38,6 +38,40 @@ TEST(base_memory, every_size_is_aligned_and_overlaps_nothing)
     }
 }
 
+TEST(base_memory, an_array_that_grows_keeps_its_items_and_the_new_ones_are_zero)
+{
+    int *items = NULL;
+    size_t room = 0, needed[] = { 0, 1, 60, 64, 65, 1000, 999, 100000 };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        size_t before = room;
+        CASE("%zu", needed[i]);
+        items = coir__grow(items, &room, needed[i], sizeof *items);
+        CHECK(room >= needed[i] && room >= before);
+        CHECK((items == NULL) == (room == 0));
+        for (size_t item = 0; item < room; item++)
+            CHECK_INT(items[item], item < before ? (int)item : 0);
+        for (size_t item = before; item < room; item++)
+            items[item] = (int)item;
+    }
+    coir__free(items, room * sizeof *items);
+}
+
+TEST_ALONE(base_memory, an_array_that_cannot_grow_stays_as_it_was)
+{
+    watch_memory();
+    size_t room = 0;
+    char *items = coir__grow(NULL, &room, 1, 1), *before = items;
+    size_t room_before = room;
+    items[0] = 'x';
+    atomic_store(&watched.left, 0);
+    CHECK(coir__grow(items, &room, 1 << 20, 1) == NULL);
+    CHECK_PTR(coir__grow(items, &room, room, 1), before);
+    atomic_store(&watched.left, -1);
+    CHECK_UINT(room, room_before);
+    CHECK_INT(items[0], 'x');
+    coir__free(items, room);
+}
+
 TEST(base_memory, chunks_are_aligned_as_asked_for)
 {
     for (size_t alignment = 16; alignment <= 2 * MIB; alignment *= 2) {
