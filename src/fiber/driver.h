@@ -80,6 +80,8 @@ void coir__note_edge_end(coir_io *frame);
 /* coir__all_fibers: whether it is a fiber, or a list of nothing else. */
 bool coir__all_fibers(const coir_value *value);
 
+/* coir__options_bad: what about options of a run cannot serve, whoever drives it; NULL: nothing. */
+const char *coir__options_bad(const coir_options *options);
 /* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */
 bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options);     /* false: no memory */
 void coir__run_done(struct coir__run *run);

@@ -641,6 +641,19 @@ void coir__run_token_drop(struct run_token *token)
         coir__free(token, sizeof *token);
 }
 
+const char *coir__options_bad(const coir_options *options)
+{
+    if (options->size != 0 && options->size != sizeof *options)
+        return "options.size is of another version";
+    if (options->workers > COIR_WORKERS_MAX)
+        return "options.workers is more than COIR_WORKERS_MAX";
+    if (options->idle_sleep.ns < 0)
+        return "options.idle_sleep is negative";
+    if (options->on_deadlock != COIR_DEADLOCK_PANIC && options->on_deadlock != COIR_DEADLOCK_STOP)
+        return "options.on_deadlock is none of its values";
+    return NULL;
+}
+
 bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options)
 {
     memset(run, 0, sizeof *run);

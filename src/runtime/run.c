@@ -42,24 +42,15 @@ static unsigned workers_default(void)
     return count < COIR_WORKERS_MAX ? count : COIR_WORKERS_MAX;
 }
 
-/* Why the options cannot serve; NULL if they can, and then *complete are they with the defaults. */
-static const char *options_complete(const coir_options *given, coir_options *complete)
+static coir_options options_complete(const coir_options *given)
 {
     static const coir_options defaults;
-    *complete = given == NULL ? defaults : *given;
-    if (given != NULL && given->size != 0 && given->size != sizeof *given)
-        return "options.size is of another version";
-    if (complete->workers > COIR_WORKERS_MAX)
-        return "options.workers is more than COIR_WORKERS_MAX";
-    if (complete->idle_sleep.ns < 0)
-        return "options.idle_sleep is negative";
-    if (complete->on_deadlock != COIR_DEADLOCK_PANIC && complete->on_deadlock != COIR_DEADLOCK_STOP)
-        return "options.on_deadlock is none of its values";
-    if (complete->workers == 0)
-        complete->workers = workers_default();
-    if (complete->budget == 0)
-        complete->budget = BUDGET_DEFAULT;
-    return NULL;
+    coir_options complete = given == NULL ? defaults : *given;
+    if (complete.workers == 0)
+        complete.workers = workers_default();
+    if (complete.budget == 0)
+        complete.budget = BUDGET_DEFAULT;
+    return complete;
 }
 
 /* ------------------------------------------------------------------------------------------------------- after a fork() */
@@ -80,15 +71,15 @@ static coir_result refuse(coir_io *io, const char *domain, int code, const char 
 coir_result coir_run(coir_io *io, const coir_options *options)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    coir_options complete;
     pthread_once(&once, watch_forks);
     if (in_forked_child)
         return refuse(io, DOMAIN_COIR, COIR_REFUSED, "in a child of fork(), which has none of the parent's threads");
     if (coir__me.seat != NULL || coir__me.in_hook > 0)
         return refuse(io, DOMAIN_COIR, COIR_MISUSE, "called from a callback: it would block a worker. Return the io instead");
-    const char *bad = options_complete(options, &complete);
+    const char *bad = options == NULL ? NULL : coir__options_bad(options);
     if (bad != NULL)
         return refuse(io, DOMAIN_ERRNO, EINVAL, bad);
+    coir_options complete = options_complete(options);
     struct pool *pool = coir__pool_new(&complete);
     if (pool == NULL) {
         coir_io_drop(io);
