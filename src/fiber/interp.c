@@ -599,8 +599,10 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
 
     coir__set(&result, &fiber->result);
     seat->fiber = fiber;
-    if (unlikely(fiber->flags & FIBER_WAITING))
+    if (unlikely(fiber->flags & FIBER_WAITING)) {
+        budget--;                                       /* what was waited for is a step by itself, which may end a budget of 1 */
         goto resumed;
+    }
     if (load_relaxed(&fiber->phase) == PHASE_NEW && unlikely(io == NULL))
         result = ran_null(fiber);
     store_relaxed(&fiber->phase, PHASE_RUNNING);
