@@ -15,8 +15,8 @@
  * resumed by a real thread, is not. The last is allowed, counted (`foreign` in the figures) and waited for, see `foreign_wait`.
  * Fibers, and locks and other objects that are made inside, are numbered from 1.
  *
- * Unless a function says otherwise: ios and results are taken, options borrowed for the call; no function may be called from a
- * callback.
+ * Unless a function says otherwise: ios and results are taken, options borrowed for the call (what trace and figures point to until the
+ * simulation is closed); no function may be called from a callback.
  * From     cats-effect's TestControl, FoundationDB's simulation, Burckhardt et al., "A randomized scheduler with probabilistic guarantees
  *          of finding bugs" (2010), Musuvathi and Qadeer, "Iterative context bounding" (2007).
  */
@@ -61,7 +61,7 @@ typedef struct coir_sim_options {
     struct timespec epoch;                              /* what the epoch clock shows at first; zeroed: the beginning of the year 2000 */
     coir_duration   foreign_wait;                       /* real time to wait for other threads' calls when nothing else is left; 0: 1 s */
     const coir_options *run;                            /* its context, on_deadlock and hooks hold here, too; and its workers and budget
-                                                         * where those above are 0. NULL: none */
+                                                         * where those above are 0. NULL: none. Refused as by coir_run() */
     FILE           *trace;                              /* a line for each step; NULL: none */
     coir_sim_figures *figures;                          /* filled in at the end; NULL: not wanted */
 } coir_sim_options;
@@ -111,8 +111,9 @@ typedef enum coir_sim_state {
 
 /* coir_sim_open: makes ready to run io (taken), and makes no step. NULL with errno ENOMEM, EINVAL for options out of range, EDEADLK in a callback. */
 COIR_API COIR_MUST_USE coir_sim *coir_sim_open(coir_io *io, const coir_sim_options *options);
-/* coir_sim_tick_one: one step of one fiber, if one can go on. coir_sim_tick: steps, until nobody can without the clock. coir_sim_tick_all: to
- * the end: the clock moves on, verdicts on deadlocks are given. They give the state after it. */
+/* coir_sim_tick_one: one step of one fiber, or one completion, if there is any. coir_sim_tick: steps, until nobody can go on without the clock.
+ * coir_sim_tick_all: to the end: the clock moves on, other threads are waited for, verdicts on deadlocks are given, which the others never
+ * do. They give the state after it. */
 COIR_API coir_sim_state coir_sim_tick_one(coir_sim *sim);
 COIR_API coir_sim_state coir_sim_tick(coir_sim *sim);
 COIR_API coir_sim_state coir_sim_tick_all(coir_sim *sim);
@@ -123,7 +124,8 @@ COIR_API coir_sim_state coir_sim_tick_for(coir_sim *sim, coir_duration duration)
 /* coir_sim_set_epoch: sets the epoch clock alone, also backwards, as an administrator would. */
 COIR_API coir_sim_state coir_sim_set_epoch(coir_sim *sim, struct timespec epoch);
 
-/* Looking at it. coir_sim_next_interval: how long until the next sleeper or completion is due; false: none is to come. */
+/* Looking at it. coir_sim_next_interval: how long until the next sleeper or completion is due; false: none is to come. Where an answer goes may
+ * be NULL. */
 COIR_API coir_sim_state coir_sim_state_of(coir_sim *sim);
 COIR_API bool coir_sim_is_deadlocked(coir_sim *sim);
 COIR_API bool coir_sim_next_interval(coir_sim *sim, coir_duration *interval);
@@ -133,8 +135,8 @@ COIR_API bool coir_sim_figures_of(coir_sim *sim, coir_sim_figures *figures);
 COIR_API const coir_result *coir_sim_result(coir_sim *sim);
 
 /* coir_sim_close: ends it: what has not ended is let go without unwinding. Gives the main fiber's result, a panic with COIR_STOPPED if it has
- * not ended; a refused call gives a panic with COIR_MISUSE. coir_sim_drop: closes it, if that was not done, and gives the handle up; NULL is
- * harmless. Afterwards the handle means nothing. */
+ * not ended; a refused call gives a panic with COIR_MISUSE. coir_sim_drop: closes it, if that was not done, and gives the handle up; refused
+ * from another thread or a callback; NULL is harmless. Afterwards the handle means nothing. */
 COIR_API COIR_MUST_USE coir_result coir_sim_close(coir_sim *sim);
 COIR_API void coir_sim_drop(coir_sim *sim);
 
@@ -155,7 +157,8 @@ typedef struct coir_explore_options {
     uint32_t budget_max;                                /* budgets are swept from 1 to this; 0: 64 */
     unsigned workers;                                   /* 0: 1, 2 and 3 by turns */
     uint64_t steps_max;                                 /* of one run; 0: a hundred thousand */
-    bool     exhaustive;                                /* every schedule with few pre-emptions, in place of seeds: for small programs */
+    bool     exhaustive;                                /* every schedule with few pre-emptions, in place of seeds: for small programs. One
+                                                         * draw of moments alone: those of first_seed */
     unsigned preemptions_max;                           /* how many; 0: 2 */
     coir_duration foreign_wait;                         /* as in coir_sim_options */
     const coir_options *run;                            /* likewise */
@@ -167,9 +170,11 @@ typedef struct coir_explore_options {
 /*
  * coir_sim_explore: runs what make(env) gives under many schedules, random ones and ones by priority by turns, or all with few pre-emptions,
  * sweeping the budget, and asks check(env, &result), NULL: that the result is no panic, after each run. It stops at the first that fails, looks for
- * the shortest schedule that fails, and writes to report (NULL: nowhere) what happened, step by step, and how to repeat it. make is called for
- * each run and should leave nothing behind from the one before.
- * Gives    true: no schedule failed.
+ * the shortest schedule that fails, and writes to report (NULL: nowhere) what happened, step by step, and how to repeat it: a call that can be
+ * copied, in which `run` stands for options->run. make and check are called for each run, also of the search for the shortest, and should
+ * leave nothing behind from the one before. Exhaustive: those with fewer pre-emptions come first, and again with those that have more.
+ * Gives    true: no schedule failed. False with errno EINVAL or EDEADLK and runs in the figures unchanged: options out of range, make NULL, or
+ *          called from a callback.
  */
 COIR_API bool coir_sim_explore(coir_io *(*make)(void *env), bool (*check)(void *env, const coir_result *result), void *env,
                                const coir_explore_options *options, FILE *report);

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* -------------------------------------------------------------------------------------------------------- priorities */
 
@@ -28,32 +27,15 @@ static uint64_t mixed(uint64_t a, uint64_t b)
     return random_next(&random);
 }
 
-static bool room_for(struct priorities *priorities, uint64_t id)
-{
-    if (id < priorities->room)
-        return true;
-    size_t room = priorities->room == 0 ? 64 : priorities->room;
-    while (room <= id)
-        room *= 2;
-    uint64_t *lowered = coir__alloc(room * sizeof *lowered);
-    if (lowered == NULL)
-        return false;
-    memset(lowered, 0, room * sizeof *lowered);
-    if (priorities->room > 0) {
-        memcpy(lowered, priorities->lowered, priorities->room * sizeof *lowered);
-        coir__free(priorities->lowered, priorities->room * sizeof *lowered);
-    }
-    priorities->lowered = lowered;
-    priorities->room = room;
-    return true;
-}
-
 /* Without memory it stays where it is: another schedule than the seed says, and steps_max ends it if need be. */
 static void lower(struct coir_sim *sim, uint64_t id)
 {
     struct priorities *priorities = &sim->priorities;
-    if (room_for(priorities, id))
-        priorities->lowered[id] = priorities->lowest--;
+    uint64_t *lowered = coir__grow(priorities->lowered, &priorities->room, id + 1, sizeof *lowered);
+    if (lowered == NULL)
+        return;
+    lowered[id] = priorities->lowest--;
+    priorities->lowered = lowered;
 }
 
 static uint64_t priority_of(const struct coir_sim *sim, const coir_fiber *fiber)
@@ -80,15 +62,18 @@ static void consider(struct best *best, uint64_t priority, uint32_t index, coir_
 static struct best highest(struct coir_sim *sim, struct actors actors)
 {
     struct best best = { 0, 0, NULL };
-    for (uint32_t i = 0; i < actors.working; i++) {
+    uint32_t index = 0;
+    for (; index < actors.due_first; index++)
+        consider(&best, priority_of_completion(sim, index), index, NULL);
+    for (uint32_t i = 0; i < actors.working; i++, index++) {
         coir_fiber *fiber = coir__sim_working_at(sim, i);
-        consider(&best, priority_of(sim, fiber), i, fiber);
+        consider(&best, priority_of(sim, fiber), index, fiber);
     }
     coir_fiber *fiber = sim->ready_first;
-    for (uint32_t i = 0; i < actors.ready; i++, fiber = fiber->next)
-        consider(&best, priority_of(sim, fiber), actors.working + i, fiber);
-    for (uint32_t i = 0; i < actors.due; i++)
-        consider(&best, priority_of_completion(sim, i), actors.working + actors.ready + i, NULL);
+    for (uint32_t i = 0; i < actors.ready; i++, index++, fiber = fiber->next)
+        consider(&best, priority_of(sim, fiber), index, fiber);
+    for (uint32_t i = 0; i < actors.due; i++, index++)
+        consider(&best, priority_of_completion(sim, index), index, NULL);
     return best;
 }
 
@@ -163,7 +148,7 @@ uint32_t coir__choose(struct coir_sim *sim, struct actors actors)
     if (sim->scripted)
         index = choose_by_script(sim);
     else if (sim->chooser.choose != NULL)
-        index = sim->chooser.choose(sim->chooser.env, sim, count);
+        index = sim->chooser.choose(sim->chooser.env, sim, actors);
     else
         index = choose_by_policy(sim, actors);
     if (index >= count)
@@ -178,21 +163,13 @@ uint32_t coir__choose(struct coir_sim *sim, struct actors actors)
 
 void coir__schedule_add(struct schedule *schedule, uint64_t point, uint32_t index)
 {
-    if (schedule->count == schedule->room) {
-        size_t room = schedule->room == 0 ? 64 : schedule->room * 2;
-        struct choice *choices = coir__alloc(room * sizeof *choices);
-        if (choices == NULL) {
-            schedule->lost = true;
-            return;
-        }
-        if (schedule->room > 0) {
-            memcpy(choices, schedule->choices, schedule->room * sizeof *choices);
-            coir__free(schedule->choices, schedule->room * sizeof *choices);
-        }
-        schedule->choices = choices;
-        schedule->room = room;
+    struct choice *choices = coir__grow(schedule->choices, &schedule->room, schedule->count + 1, sizeof *choices);
+    if (choices == NULL) {
+        schedule->lost = true;
+        return;
     }
-    schedule->choices[schedule->count++] = (struct choice){ point, index };
+    choices[schedule->count++] = (struct choice){ point, index };
+    schedule->choices = choices;
 }
 
 void coir__schedule_done(struct schedule *schedule)

@@ -49,8 +49,8 @@ static const char *complete_options(const coir_sim_options *given, coir_sim_opti
     *complete = given == NULL ? defaults : *given;
     if (complete->size != 0 && complete->size != sizeof *complete)
         return "options.size is of another version";
-    if (complete->run != NULL && complete->run->size != 0 && complete->run->size != sizeof *complete->run)
-        return "options.run->size is of another version";
+    if (complete->run != NULL && coir__options_bad(complete->run) != NULL)
+        return coir__options_bad(complete->run);
     fill_in_run(complete->run, complete);
     fill_in_defaults(complete);
     if (complete->workers > COIR_WORKERS_MAX)
@@ -173,8 +173,12 @@ coir_result coir_sim_close(coir_sim *sim)
 void coir_sim_drop(coir_sim *sim)
 {
     int why = refusal(sim);
-    if (why != 0 && why != EBADF)
+    if (sim == NULL)
         return;
+    if (why != 0 && why != EBADF) {
+        errno = why;
+        return;
+    }
     if (why == 0) {
         coir_result result = coir__sim_close(sim);
         coir_result_drop(&result);
@@ -210,9 +214,11 @@ static bool may_step(struct coir_sim *sim)
 void coir__sim_run_all(struct coir_sim *sim)
 {
     struct coir__seat *outer = coir__sim_enter(sim);
-    while (may_step(sim))
-        if (!coir__sim_tick(sim) && !coir__sim_goes_on(sim))
+    while (may_step(sim)) {
+        coir__sim_judge(sim);
+        if (sim->ended || (!coir__sim_tick(sim) && !coir__sim_goes_on(sim)))
             break;
+    }
     coir__sim_leave(outer);
 }
 
@@ -295,7 +301,7 @@ coir_sim_state coir_sim_set_epoch(coir_sim *sim, struct timespec epoch)
         return COIR_SIM_REFUSED;
     }
     struct coir__seat *outer = coir__sim_enter(sim);
-    sim->epoch = ns_of_timespec(epoch) - sim->now;
+    sim->epoch = ns_sub(ns_of_timespec(epoch), sim->now);
     if (!sim->ended)
         coir__sim_move_clock(sim, sim->now);
     coir__sim_leave(outer);
@@ -312,8 +318,9 @@ bool coir_sim_next_interval(coir_sim *sim, coir_duration *interval)
 {
     if (refused(sim) || sim->ended || coir__sim_due(sim) == INT64_MAX)
         return false;
-    int64_t left = coir__sim_due(sim) - sim->now;
-    *interval = coir_ns(left > 0 ? left : 0);
+    int64_t left = ns_sub(coir__sim_due(sim), sim->now);
+    if (interval != NULL)
+        *interval = coir_ns(left > 0 ? left : 0);
     return true;
 }
 
@@ -321,7 +328,8 @@ bool coir_sim_figures_of(coir_sim *sim, coir_sim_figures *figures)
 {
     if (refused(sim))
         return false;
-    *figures = figures_of(sim);
+    if (figures != NULL)
+        *figures = figures_of(sim);
     return true;
 }
 

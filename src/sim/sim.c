@@ -63,14 +63,6 @@ static coir_fiber *ready_take(struct coir_sim *sim, size_t index)
     return fiber;
 }
 
-coir_fiber *coir__sim_ready_at(struct coir_sim *sim, size_t index)
-{
-    coir_fiber *fiber = sim->ready_first;
-    while (index-- > 0)
-        fiber = fiber->next;
-    return fiber;
-}
-
 /* ---------------------------------------------------------------------------------------------------- what fibers ask for */
 
 static void drive_ready(struct coir__run *run, coir_fiber *fiber)
@@ -153,6 +145,12 @@ static void take_foreign(struct coir_sim *sim)
     }
 }
 
+static void acted(struct coir_sim *sim, uint64_t actor)
+{
+    if (sim->chooser.acted != NULL)
+        sim->chooser.acted(sim->chooser.env, actor);
+}
+
 /* ------------------------------------------------------------------------------------------------------- completions */
 
 static struct completion **due_completion(struct coir_sim *sim, uint32_t index)
@@ -169,7 +167,7 @@ static void complete(struct coir_sim *sim, uint32_t index)
     struct instruction instruction = { .name = "a completion" };
     *link = completion->next;
     sim->hash = (sim->hash ^ completion->serial) * UINT64_C(0x9e3779b97f4a7c15);
-    sim->effects_size = 0;
+    acted(sim, completion->serial | ACTOR_COMPLETION);
     (void)coir_resume(completion->k, completion->result);
     coir__free(completion, sizeof *completion);
     coir__trace_row(sim, 0, "", &instruction);
@@ -215,24 +213,24 @@ int64_t coir__sim_due(struct coir_sim *sim)
 {
     int64_t due = timers_earliest(&sim->timers), epoch_due = timers_earliest(&sim->epoch_timers);
     if (epoch_due != INT64_MAX)
-        due = sooner_of(due, epoch_due - sim->epoch);
+        due = sooner_of(due, ns_sub(epoch_due, sim->epoch));
     for (const struct completion *completion = sim->completions; completion != NULL; completion = completion->next)
         due = sooner_of(due, completion->due);
     return due;
 }
 
-static void fire_timers(struct coir_sim *sim)
+/* A clock that has come to its end stands before the moment that means never. */
+static void fire_timers(struct timers *timers, int64_t now)
 {
-    if (timers_earliest(&sim->timers) <= sim->now)
-        (void)coir__timers_fire(&sim->timers, sim->now);
-    if (timers_earliest(&sim->epoch_timers) <= ns_add(sim->now, sim->epoch))
-        (void)coir__timers_fire(&sim->epoch_timers, ns_add(sim->now, sim->epoch));
+    if (timers_earliest(timers) <= now)
+        (void)coir__timers_fire(timers, now < INT64_MAX ? now : INT64_MAX - 1);
 }
 
 void coir__sim_move_clock(struct coir_sim *sim, int64_t to)
 {
     sim->now = to < sim->now ? sim->now : to;
-    fire_timers(sim);
+    fire_timers(&sim->timers, sim->now);
+    fire_timers(&sim->epoch_timers, ns_add(sim->now, sim->epoch));
 }
 
 /* -------------------------------------------------------------------------------------------------------- who goes on */
@@ -250,8 +248,9 @@ struct actors coir__sim_actors(struct coir_sim *sim)
     struct actors actors = { .working = workers_busy(sim) };
     if (actors.working < sim->count || sim->pre_empts)
         actors.ready = (uint32_t)(sim->ready_count < READY_CHOICES ? sim->ready_count : READY_CHOICES);
+    uint32_t *due = turn_is_over(sim->turn) ? &actors.due_first : &actors.due;
     for (const struct completion *completion = sim->completions; completion != NULL; completion = completion->next)
-        actors.due += completion->due <= sim->now;
+        *due += completion->due <= sim->now;
     return actors;
 }
 
@@ -268,6 +267,32 @@ static unsigned working_at(const struct coir_sim *sim, uint32_t index)
 
 coir_fiber *coir__sim_working_at(struct coir_sim *sim, uint32_t index) { return sim->workers[working_at(sim, index)].fiber; }
 
+static uint32_t find_completion(const struct coir_sim *sim, struct actors actors, uint64_t serial)
+{
+    uint32_t index = actors.due_first > 0 ? 0 : actors.working + actors.ready;
+    for (const struct completion *completion = sim->completions; completion != NULL; completion = completion->next) {
+        if (completion->due <= sim->now && completion->serial == serial)
+            return index;
+        index += completion->due <= sim->now;
+    }
+    return actors_count(actors);
+}
+
+uint32_t coir__sim_find(struct coir_sim *sim, struct actors actors, uint64_t actor)
+{
+    if (actor & ACTOR_COMPLETION)
+        return find_completion(sim, actors, actor & ~ACTOR_COMPLETION);
+    uint32_t index = actors.due_first;
+    for (uint32_t i = 0; i < actors.working; i++, index++)
+        if (coir__sim_working_at(sim, i)->id == actor)
+            return index;
+    const coir_fiber *fiber = sim->ready_first;
+    for (uint32_t i = 0; i < actors.ready; i++, index++, fiber = fiber->next)
+        if (fiber->id == actor)
+            return index;
+    return actors_count(actors);
+}
+
 /* A worker for a fiber that is ready: a free one, or the last one, whose fiber has to wait, before all others. */
 static unsigned worker_for_ready(struct coir_sim *sim, size_t index)
 {
@@ -277,6 +302,8 @@ static unsigned worker_for_ready(struct coir_sim *sim, size_t index)
         at++;
     if (at == sim->count) {
         at = sim->last;
+        store_relaxed(&sim->workers[at].fiber->phase, PHASE_RUNNABLE);
+        coir__trace_fiber(sim, "pre-empts", sim->workers[at].fiber);
         ready_put_first(sim, sim->workers[at].fiber);
     }
     sim->workers[at].fiber = fiber;
@@ -296,14 +323,14 @@ static void note_step(struct coir_sim *sim, const coir_fiber *fiber, const struc
 }
 
 /* The fiber's turn is over: to the back of the queue. */
-static void worker_turn(struct coir_sim *sim, struct sim_worker *worker)
+static void worker_turn(struct coir_sim *sim, struct sim_worker *worker, enum turn how)
 {
     coir_fiber *fiber = worker->fiber;
     store_relaxed(&fiber->phase, PHASE_RUNNABLE);
     worker->fiber = NULL;
     ready_put(sim, fiber);
     coir__choose_turned(sim, fiber);
-    sim->turn = TURN_IS_OVER;
+    sim->turn = how;
 }
 
 static void worker_step(struct coir_sim *sim, unsigned at)
@@ -315,7 +342,7 @@ static void worker_step(struct coir_sim *sim, unsigned at)
     if (sim->options.trace != NULL)
         coir__fiber_label(fiber, who, sizeof who);
     note_step(sim, fiber, &instruction);
-    sim->effects_size = 0;                              /* whom the clock woke is no effect of this step */
+    acted(sim, fiber->id);
     sim->last = at;
     enum stop stop = coir__interp(&sim->seat, fiber);
     sim->seat.fiber = NULL;
@@ -332,14 +359,14 @@ static void worker_step(struct coir_sim *sim, unsigned at)
         break;
     case STOP_YIELDED:
         coir__trace_effect(sim, "yields");
-        worker_turn(sim, worker);
+        worker_turn(sim, worker, TURN_YIELDED);
         break;
     case STOP_SPENT:
         sim->turn = TURN_GOES_ON;
         if (--worker->left > 0)
             break;
         coir__trace_effect(sim, "its budget is spent");
-        worker_turn(sim, worker);
+        worker_turn(sim, worker, TURN_SPENT);
         break;
     }
     coir__trace_row(sim, at, who, &instruction);
@@ -397,29 +424,37 @@ static bool judge_rings(struct coir_sim *sim)
 }
 
 /* A real run looks for rings when a worker has nothing to do. */
-static bool rings_due(const struct coir_sim *sim, struct actors actors)
+void coir__sim_judge(struct coir_sim *sim)
 {
-    return unlikely(load_relaxed(&sim->seat.edges_begun) != sim->edges_judged) && sim->steps >= sim->rings_due &&
-           actors.working < sim->count && sim->ready_count == 0;
+    if (unlikely(load_relaxed(&sim->seat.edges_begun) != sim->edges_judged) && sim->steps >= sim->rings_due &&
+        sim->ready_count == 0 && workers_busy(sim) < sim->count)
+        (void)judge_rings(sim);
+}
+
+static void act(struct coir_sim *sim, struct actors actors, uint32_t index)
+{
+    sim->effects_size = 0;                              /* whom the clock woke is no effect of this step */
+    if (index < actors.due_first) {
+        complete(sim, index);
+        return;
+    }
+    index -= actors.due_first;
+    if (index < actors.working)
+        worker_step(sim, working_at(sim, index));
+    else if (index < actors.working + actors.ready)
+        worker_step(sim, worker_for_ready(sim, index - actors.working));
+    else
+        complete(sim, index - actors.working - actors.ready);
 }
 
 bool coir__sim_tick(struct coir_sim *sim)
 {
     take_foreign(sim);
     struct actors actors = coir__sim_actors(sim);
-    if (rings_due(sim, actors) && judge_rings(sim)) {
-        if (sim->ended)
-            return true;
-        actors = coir__sim_actors(sim);
-    }
     uint32_t count = actors_count(actors);
     if (count == 0)
         return false;
-    uint32_t index = count == 1 ? 0 : coir__choose(sim, actors);
-    if (index >= actors.working + actors.ready)
-        complete(sim, index - actors.working - actors.ready);
-    else
-        worker_step(sim, index < actors.working ? working_at(sim, index) : worker_for_ready(sim, index - actors.working));
+    act(sim, actors, count == 1 ? 0 : coir__choose(sim, actors));
     if (sim->options.step_time_max.ns > 0)
         coir__sim_move_clock(sim, ns_add(sim->now, (int64_t)(random_next(&sim->drawing) % ((uint64_t)sim->options.step_time_max.ns + 1))));
     if (all_ended(sim))
@@ -439,7 +474,7 @@ bool coir__sim_awaits_others(struct coir_sim *sim)
 /* For real time. True: somebody has called. */
 static bool await_others(struct coir_sim *sim)
 {
-    struct timespec until = timespec_of_ns(ns_add(clock_epoch(), sim->options.foreign_wait.ns));
+    struct timespec until = timespec_of_ns(ns_add(clock_monotonic(), sim->options.foreign_wait.ns));
     int status = 0;
     pthread_mutex_lock(&sim->lock);
     while (sim->foreign_first == NULL && status == 0)
@@ -456,6 +491,8 @@ static void judge_silence(struct coir_sim *sim)
     size_t found = coir__deadlock_silence(&sim->run, stop ? &report : NULL);
     if (found == 0 && load_relaxed(&sim->seat.edges_begun) != sim->edges_judged)
         return;                                         /* the search for rings had no memory for its notes, and is made again */
+    if (found == 0 && (load_relaxed(&sim->foreign) != sim->foreign_taken || load_acquire(&sim->pins) > 0))
+        return;                                         /* another thread was just in time, or is about to be */
     if (found == 0)
         report = coir__panicf(DOMAIN_COIR, COIR_DEADLOCK, "deadlock: every fiber waits for the end of others");
     if (found == 0 || stop)
@@ -513,7 +550,11 @@ bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *o
     coir__timers_init(&sim->timers);
     coir__timers_init(&sim->epoch_timers);
     pthread_mutex_init(&sim->lock, NULL);
-    pthread_cond_init(&sim->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&sim->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     coir__choose_begin(sim);
     if (options->trace != NULL)
         coir__trace_title(options->trace);

@@ -21,9 +21,10 @@ struct schedule { struct choice *choices; size_t count, room; bool lost; };     
 /* How the turn of the fiber that made the last step stands. */
 enum turn {
     TURN_GOES_ON,                                       /* it could make the next one */
-    TURN_IS_OVER,                                       /* it yielded, or its budget is spent: it stands behind the others */
+    TURN_YIELDED, TURN_SPENT,                           /* it yielded, or its budget is spent: it stands behind the others */
     TURN_LEFT                                           /* it waits or has ended, or there was none */
 };
+static inline bool turn_is_over(enum turn turn) { return turn == TURN_YIELDED || turn == TURN_SPENT; }
 
 struct sim_worker { coir_fiber *fiber; uint64_t left; };                        /* NULL: free; left: steps of its budget */
 
@@ -33,11 +34,13 @@ struct completion { struct completion *next; int64_t due; uint64_t serial; coir_
 /* Who could make the next step, in the order in which a choice counts them. Choice 0, the default, is the fiber that made the last step, if
  * its turn goes on, otherwise who comes next in turn. */
 struct actors {
+    uint32_t due_first;                                 /* completions whose moment has come, after a turn that is over: who waits for one by
+                                                         * yielding in a loop must not keep it out */
     uint32_t working;                                   /* fibers that have a worker; the one that ran last is the first */
     uint32_t ready;                                     /* fibers that could be given one, oldest first */
-    uint32_t due;                                       /* completions whose moment has come */
+    uint32_t due;                                       /* completions whose moment has come, otherwise */
 };
-static inline uint32_t actors_count(struct actors actors) { return actors.working + actors.ready + actors.due; }
+static inline uint32_t actors_count(struct actors actors) { return actors.due_first + actors.working + actors.ready + actors.due; }
 
 /* The priorities of COIR_SIM_PRIORITIES: drawn for each fiber, but for those that were lowered. */
 struct priorities {
@@ -48,11 +51,13 @@ struct priorities {
     unsigned  changes;
 };
 
-/* Chooses one of `count` > 1 actors, as somebody else than a policy would: an exhaustive search, a repetition. */
+/* Stands in place of a policy, as an exhaustive search does, or looks on. Either function may be NULL. */
 struct chooser {
-    uint32_t (*choose)(void *env, struct coir_sim *sim, uint32_t count);
+    uint32_t (*choose)(void *env, struct coir_sim *sim, struct actors actors);     /* one of more than one */
+    void (*acted)(void *env, uint64_t actor);           /* who made a step: a fiber, by its id, or a completion, by its number and this bit */
     void *env;
 };
+#define ACTOR_COMPLETION UINT64_C(0x8000000000000000)
 
 enum { EFFECTS_SIZE = 512 };
 
@@ -78,7 +83,7 @@ struct coir_sim {
     uint64_t           completions_begun;
 
     struct random      choosing, drawing;               /* the policy's; the program's: what it draws, and moments */
-    struct chooser     chooser;                         /* in place of the policy; choose NULL: none */
+    struct chooser     chooser;
     bool               pre_empts;                       /* what is ready may take the place of a fiber whose turn goes on */
     struct priorities  priorities;
     struct schedule   *recorded;                        /* NULL: not wanted */
@@ -106,22 +111,24 @@ bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *o
 struct coir__seat *coir__sim_enter(struct coir_sim *sim);
 void coir__sim_leave(struct coir__seat *outer);
 /* coir__sim_tick: one step. False: nobody can go on. coir__sim_goes_on: after that: moves the clock, waits for other threads, gives verdicts;
- * false: the run has ended. */
+ * false: the run has ended. coir__sim_judge: gives the verdict on rings while others go on, as a worker with nothing to do would; may end the run. */
 bool coir__sim_tick(struct coir_sim *sim);
 bool coir__sim_goes_on(struct coir_sim *sim);
+void coir__sim_judge(struct coir_sim *sim);
 /* coir__sim_stop: ends a run that has not ended, with the verdict (taken) as its result. */
 void coir__sim_stop(struct coir_sim *sim, coir_result verdict);
 /* coir__sim_done: of one that has ended: gives back what is left. The result is the caller's to drop. */
 void coir__sim_done(struct coir_sim *sim);
 
 struct actors coir__sim_actors(struct coir_sim *sim);
+/* coir__sim_find: which of the actors that one is, see struct chooser; their count: none. */
+uint32_t coir__sim_find(struct coir_sim *sim, struct actors actors, uint64_t actor);
 /* coir__sim_due: when the clock will have something to do; INT64_MAX: never. coir__sim_move_clock: to that moment. */
 int64_t coir__sim_due(struct coir_sim *sim);
 void coir__sim_move_clock(struct coir_sim *sim, int64_t to);
 bool coir__sim_awaits_others(struct coir_sim *sim);
-/* coir__sim_of: the simulation that the calling thread is in the midst of; NULL: none. */
+/* coir__sim_of_thread: the simulation that the calling thread is in the midst of; NULL: none. */
 struct coir_sim *coir__sim_of_thread(void);
-coir_fiber *coir__sim_ready_at(struct coir_sim *sim, size_t index);
 coir_fiber *coir__sim_working_at(struct coir_sim *sim, uint32_t index);
 
 /* ---------------------------------------------------------------------------------------------------------- choose.c */
@@ -138,6 +145,28 @@ void coir__schedule_done(struct schedule *schedule);
 /* coir__schedule_read: false: it cannot be read, or no memory (errno EINVAL, ENOMEM). */
 bool coir__schedule_read(struct schedule *schedule, const char *text);
 void coir__schedule_print(const struct schedule *schedule, FILE *out);
+
+/* ---------------------------------------------------------------------------------------------------------- shrink.c */
+
+/* A schedule as its moves: when `from` has made `at` steps and was the last, `to` is next. */
+struct move { uint64_t from, at, to; bool used; };                              /* used: it said something else than the default */
+struct moves { struct move *moves; size_t count, room; };                       /* by from, then at */
+
+/* Goes through a run by moves, if there are any, and tells who made each step. */
+struct follower {
+    struct moves *moves;                                /* NULL: it only looks on */
+    uint64_t     *steps;                                /* actors, one after the other */
+    size_t        count, room;
+    uint64_t     *made;                                 /* by fiber id: how many */
+    size_t        made_room;
+    bool          lost;                                 /* without memory it lost its way */
+};
+struct chooser coir__follow(struct follower *follower);
+void coir__follower_done(struct follower *follower);
+
+/* coir__shrink: the fewest moves with which `fails` does, from a run that did. False: it does not, told as moves; or there is no memory. */
+bool coir__shrink(struct moves *fewest, const struct follower *failed, bool (*fails)(void *env, struct follower *follower), void *env);
+void coir__moves_done(struct moves *moves);
 
 /* ----------------------------------------------------------------------------------------------------------- trace.c */
 

@@ -18,10 +18,21 @@ enum { POINTERS_FROM = 1 << 22, TEXT_SHOWN = 24 };
 
 /* ------------------------------------------------------------------------------------------------------------ values */
 
+/* How much of a text is shown, which does not end within a character of several bytes. */
+static int shown_of(const char *text)
+{
+    size_t size = strlen(text);
+    if (size <= TEXT_SHOWN)
+        return (int)size;
+    for (size = TEXT_SHOWN; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80; size--) {
+    }
+    return (int)size;
+}
+
 static void show_value(const coir_value *value, char *text, size_t size)
 {
     if (value->type == &coir_string_type)
-        snprintf(text, size, "\"%.*s\"", TEXT_SHOWN, coir_text(value));
+        snprintf(text, size, "\"%.*s\"%s", shown_of(coir_text(value)), coir_text(value), strlen(coir_text(value)) > TEXT_SHOWN ? "..." : "");
     else if (value->type == &coir_error_type || value->type == &coir_panic_type)
         snprintf(text, size, "%d", coir_error_code(value));
     else if (value->type == &coir_list_type)
@@ -124,11 +135,15 @@ void coir__trace_end(struct coir_sim *sim, const coir_result *result)
 
 void coir__trace_title(FILE *out) { fprintf(out, "%6s  %16s  %-6s  %-16s  %-32s  %s\n", "step", "seconds", "worker", "fiber", "instruction", "effect"); }
 
-static void print_line(const char *line, FILE *out)
+/* Without blanks at its end, and with nothing of the program's texts that would end it early. */
+static void print_line(char *line, FILE *out)
 {
     size_t size = strlen(line);
     while (size > 0 && line[size - 1] == ' ')
         size--;
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)line[i] < ' ')
+            line[i] = '?';
     fprintf(out, "%.*s\n", (int)size, line);
 }
 
