@@ -13,7 +13,7 @@
  *
  * What is repeated is what happens inside: a program that reads a real clock, or memory that a run before it left behind, or that is
  * resumed by a real thread, is not. The last is allowed, counted (`foreign` in the figures) and waited for, see `foreign_wait`.
- * Fibers, and locks and other objects that are made inside, are numbered from 1.
+ * Fibers, and locks and other objects that are made inside, are numbered from 1 in each run; coir_sim_explore() counts its make() as inside.
  *
  * Unless a function says otherwise: ios and results are taken, options borrowed for the call (what trace and figures point to until the
  * simulation is closed); no function may be called from a callback.

@@ -50,6 +50,7 @@ struct coir__thread {
     struct buried  *buried;
     void           *dead_ios;                           /* io/node.c's own list of the same kind */
     struct coir__seat *seat;                            /* where fibers run on this thread; NULL elsewhere (fiber/driver.h) */
+    uint64_t       *serials;                            /* of the simulation that this thread is in the midst of; NULL elsewhere (base/serial.h) */
     unsigned        in_hook;                            /* depth of drop, share, print, hooks: no run may begin there */
 };
 extern _Thread_local struct coir__thread coir__me __attribute__((tls_model("initial-exec")));

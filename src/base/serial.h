@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* coir__serial_next: unique in the process, never 0, larger than those given out before. */
+/* coir__serial_next: never 0, larger than those given out before; unique in the process, or, on a thread that is in the midst of a simulation, among
+ * what is made in that one (coir__me.serials), which counts from 1: so two objects of one number can meet in a simulation. */
 uint64_t coir__serial_next(void);
 
 #endif

@@ -126,10 +126,10 @@ coir_sim *coir_sim_open(coir_io *io, const coir_sim_options *options)
 
 coir_result coir__sim_close(coir_sim *sim)
 {
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     if (!sim->ended)
         coir__sim_stop(sim, coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the simulation was closed before its fibers had ended"));
-    coir__sim_leave(outer);
+    coir__sim_leave();
     sim->closed = true;
     if (sim->options.figures != NULL)
         *sim->options.figures = figures_of(sim);
@@ -213,13 +213,13 @@ static bool may_step(struct coir_sim *sim)
 
 void coir__sim_run_all(struct coir_sim *sim)
 {
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     while (may_step(sim)) {
         coir__sim_judge(sim);
         if (sim->ended || (!coir__sim_tick(sim) && !coir__sim_goes_on(sim)))
             break;
     }
-    coir__sim_leave(outer);
+    coir__sim_leave();
 }
 
 static void tick_until_blocked(struct coir_sim *sim)
@@ -232,10 +232,10 @@ coir_sim_state coir_sim_tick_one(coir_sim *sim)
 {
     if (refused(sim))
         return COIR_SIM_REFUSED;
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     if (may_step(sim))
         (void)coir__sim_tick(sim);
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return state_of(sim);
 }
 
@@ -243,9 +243,9 @@ coir_sim_state coir_sim_tick(coir_sim *sim)
 {
     if (refused(sim))
         return COIR_SIM_REFUSED;
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     tick_until_blocked(sim);
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return state_of(sim);
 }
 
@@ -268,10 +268,10 @@ coir_sim_state coir_sim_advance(coir_sim *sim, coir_duration duration)
 {
     if (refused(sim) || negative(duration))
         return COIR_SIM_REFUSED;
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     if (!sim->ended)
         coir__sim_move_clock(sim, ns_add(sim->now, duration.ns));
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return state_of(sim);
 }
 
@@ -279,7 +279,7 @@ coir_sim_state coir_sim_tick_for(coir_sim *sim, coir_duration duration)
 {
     if (refused(sim) || negative(duration))
         return COIR_SIM_REFUSED;
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     int64_t end = ns_add(sim->now, duration.ns);
     tick_until_blocked(sim);
     while (!sim->ended && coir__sim_due(sim) <= end && coir__sim_due(sim) != INT64_MAX) {
@@ -288,7 +288,7 @@ coir_sim_state coir_sim_tick_for(coir_sim *sim, coir_duration duration)
     }
     if (!sim->ended)
         coir__sim_move_clock(sim, end);
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return state_of(sim);
 }
 
@@ -300,11 +300,11 @@ coir_sim_state coir_sim_set_epoch(coir_sim *sim, struct timespec epoch)
         errno = EINVAL;
         return COIR_SIM_REFUSED;
     }
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     sim->epoch = ns_sub(ns_of_timespec(epoch), sim->now);
     if (!sim->ended)
         coir__sim_move_clock(sim, sim->now);
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return state_of(sim);
 }
 

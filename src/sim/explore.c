@@ -96,14 +96,25 @@ static bool no_panic(void *env, const coir_result *result)
     return result->tag != COIR_PANIC;
 }
 
+/* What make() makes is numbered as if it were made in the run. */
+static coir_io *make_program(const struct explorer *explorer, uint64_t *serials)
+{
+    coir__me.serials = serials;
+    coir_io *io = explorer->make(explorer->env);
+    coir__me.serials = NULL;
+    return io;
+}
+
 /* Runs it; the caller drops trial->result. */
 static void trial_run(const struct explorer *explorer, struct trial *trial)
 {
-    coir_io *io = explorer->make(explorer->env);
+    uint64_t serials = 0;
+    coir_io *io = make_program(explorer, &serials);
     trial->options.figures = &trial->figures;
     memset(&trial->figures, 0, sizeof trial->figures);
     coir_sim *sim = coir__sim_new(io, &trial->options, &trial->result);
     if (sim != NULL) {
+        sim->serials = serials;
         sim->chooser = trial->chooser;
         sim->recorded = trial->recorded;
         sim->scripted = trial->script != NULL;

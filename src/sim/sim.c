@@ -121,14 +121,17 @@ struct coir_sim *coir__sim_of_thread(void)
     return run == NULL || run->driver != &sim_driver ? NULL : sim_of(run);
 }
 
-struct coir__seat *coir__sim_enter(struct coir_sim *sim)
+void coir__sim_enter(struct coir_sim *sim)
 {
-    struct coir__seat *outer = coir__me.seat;
     coir__me.seat = &sim->seat;
-    return outer;
+    coir__me.serials = &sim->serials;
 }
 
-void coir__sim_leave(struct coir__seat *outer) { coir__me.seat = outer; }
+void coir__sim_leave(void)
+{
+    coir__me.seat = NULL;
+    coir__me.serials = NULL;
+}
 
 static void take_foreign(struct coir_sim *sim)
 {
@@ -559,7 +562,7 @@ bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *o
     if (options->trace != NULL)
         coir__trace_title(options->trace);
 
-    struct coir__seat *outer = coir__sim_enter(sim);
+    coir__sim_enter(sim);
     sim->main_fiber = coir__fiber_new(&sim->seat, io, false, NULL);
     if (sim->main_fiber != NULL) {
         sim->main_fiber->flags |= FIBER_MAIN;
@@ -568,7 +571,7 @@ bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *o
         sim->result = coir__no_memory();
         sim_end(sim);
     }
-    coir__sim_leave(outer);
+    coir__sim_leave();
     return true;
 }
 

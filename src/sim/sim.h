@@ -69,7 +69,7 @@ struct coir_sim {
     coir_fiber        *main_fiber;
     coir_result        result;
     bool               ended, closed;
-    uint64_t           steps, points, hash;
+    uint64_t           steps, points, hash, serials;    /* serials: numbers of objects given out */
 
     struct sim_worker *workers;
     unsigned           count, last;                     /* last: the one that made the last step */
@@ -107,9 +107,9 @@ struct coir_sim {
 
 /* coir__sim_init: ready to run io (taken). False: no memory; nothing is left. The options are complete. */
 bool coir__sim_init(struct coir_sim *sim, coir_io *io, const coir_sim_options *options);
-/* coir__sim_enter: before anything below, on the simulation's thread; gives what coir__sim_leave() wants. */
-struct coir__seat *coir__sim_enter(struct coir_sim *sim);
-void coir__sim_leave(struct coir__seat *outer);
+/* coir__sim_enter, coir__sim_leave: before and after anything below, on the simulation's thread, which is in no callback. */
+void coir__sim_enter(struct coir_sim *sim);
+void coir__sim_leave(void);
 /* coir__sim_tick: one step. False: nobody can go on. coir__sim_goes_on: after that: moves the clock, waits for other threads, gives verdicts;
  * false: the run has ended. coir__sim_judge: gives the verdict on rings while others go on, as a worker with nothing to do would; may end the run. */
 bool coir__sim_tick(struct coir_sim *sim);

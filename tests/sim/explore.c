@@ -61,8 +61,8 @@ TEST(sim_explore, a_deadlock_of_locks_taken_in_opposite_order_is_found)
         struct pad pad;
         CASE("%s exhaustive %d", titles[i], i == 2);
         check_found(crossing, all_ok, &locks, COIR_EXPLORE_OPTIONS(.exhaustive = i == 2), titles[i], &pad);
-        CHECK_CONTAINS(pad.text, "waits for a lock that 3 holds");
-        CHECK_CONTAINS(pad.text, "waits for a lock that 2 holds");
+        CHECK_CONTAINS(pad.text, "that fiber 3 holds");
+        CHECK_CONTAINS(pad.text, "that fiber 2 holds");
         pad_close(&pad);
     }
     coir_lock_drop(locks.left);

@@ -19,61 +19,62 @@ static void call_start(void *env, void *op, coir_callback k)
 static const coir_async_type call_type = { .start = call_start };
 
 /* One of each kind of line: names, waits for a lock and for a fiber's end, a completion, a sleep, a pre-emption, a failure. */
-static coir_io *one_of_each(coir_lock *lock)
+static void lock_drop(void *lock) { coir_lock_drop(lock); }
+static coir_io *with_lock_inside(void *env)
 {
-    return waited(COIR_IOS(coir_named(coir_with_lock(lock, coir_sleep(coir_us(1500))), "ann"),
-                           coir_named(coir_with_lock(lock, coir_then(coir_async(&call_type, NULL), coir_failf(5, "no"))), "bob"),
-                           coir_then(coir_yield(), coir_pure(coir_stringf("text")))));
+    coir_lock *lock = coir_lock_new();
+    (void)env;
+    return coir_owns(waited(COIR_IOS(coir_named(coir_with_lock(lock, coir_sleep(coir_us(1500))), "ann"),
+                                     coir_named(coir_with_lock(lock, coir_then(coir_async(&call_type, NULL), coir_failf(5, "no"))), "bob"),
+                                     coir_then(coir_yield(), coir_pure(coir_stringf("text"))))), lock, lock_drop);
 }
+static coir_io *one_of_each(void) { return coir_suspend(with_lock_inside, NULL); }
 
 TEST(sim_trace, a_trace_is_just_this_text)
 {
     static const char expected[] =
         "  step           seconds  worker  fiber             instruction                       effect\n"
-        "     1       0.000000000  0       1                 flat_map\n"
-        "     2       0.000000000  0       1                 parallel                          forks 2 'ann', forks 3 'bob', forks 4\n"
-        "     3       0.000000000  0       1                 flat_map <- ok a list of 3\n"
-        "     4       0.000000000  0       1                 wait                              waits for the end of 4\n"
-        "     5       0.000000000  0       2 'ann'           named\n"
-        "     6       0.000000000  0       2 'ann'           with_lock\n"
-        "     7       0.000000000  0       3 'bob'           named                             pre-empts 2 'ann'\n"
-        "     8       0.000000000  0       3 'bob'           with_lock                         waits for a lock that 2 holds\n"
-        "     9       0.000000000  0       2 'ann'           sleep                             waits\n"
-        "    10       0.000000000  0       4                 then\n"
-        "    11       0.000000000  0       4                 yield                             yields\n"
-        "    12       0.000000000  0       4                 then <- ok 0\n"
-        "    13       0.000000000  0       4                 pure                              ends with ok \"text\", wakes 1\n"
-        "    14       0.000000000  0       1                 wait, woken                       waits for the end of 3\n"
-        "    15       0.001500000  0       2 'ann'           sleep, woken\n"
-        "    16       0.001500000  0       2 'ann'           with_lock <- ok 0                 wakes 3 'bob', ends with ok 0\n"
-        "    17       0.001500000  0       3 'bob'           with_lock, woken\n"
-        "    18       0.001500000  0       3 'bob'           then\n"
-        "    19       0.001500000  0       3 'bob'           async                             waits\n"
-        "    19       0.003500000                            a completion                      wakes 3 'bob'\n"
-        "    20       0.003500000  0       3 'bob'           async, woken\n"
-        "    21       0.003500000  0       3 'bob'           then <- ok 7\n"
-        "    22       0.003500000  0       3 'bob'           from_result\n"
-        "    23       0.003500000  0       3 'bob'           with_lock <- error 5              ends with error 5, wakes 1\n"
-        "    24       0.003500000  0       1                 wait, woken\n"
-        "    25       0.003500000  0       1                 keep <- ok a list of 3            ends with ok a list of 3\n";
+        "     1       0.000000000  0       1                 suspend\n"
+        "     2       0.000000000  0       1                 flat_map\n"
+        "     3       0.000000000  0       1                 parallel                          forks 2 'ann', forks 3 'bob', forks 4\n"
+        "     4       0.000000000  0       1                 flat_map <- ok a list of 3\n"
+        "     5       0.000000000  0       1                 wait                              waits for the end of fiber 4\n"
+        "     6       0.000000000  0       2 'ann'           named\n"
+        "     7       0.000000000  0       2 'ann'           with_lock\n"
+        "     8       0.000000000  0       3 'bob'           named                             pre-empts 2 'ann'\n"
+        "     9       0.000000000  0       3 'bob'           with_lock                         waits for lock 1 that fiber 2 holds\n"
+        "    10       0.000000000  0       2 'ann'           sleep                             waits for a moment (coir_sleep)\n"
+        "    11       0.000000000  0       4                 then\n"
+        "    12       0.000000000  0       4                 yield                             yields\n"
+        "    13       0.000000000  0       4                 then <- ok 0\n"
+        "    14       0.000000000  0       4                 pure                              ends with ok \"text\", wakes 1\n"
+        "    15       0.000000000  0       1                 wait, woken                       waits for the end of fiber 3\n"
+        "    16       0.001500000  0       2 'ann'           sleep, woken\n"
+        "    17       0.001500000  0       2 'ann'           with_lock <- ok 0                 wakes 3 'bob', ends with ok 0\n"
+        "    18       0.001500000  0       3 'bob'           with_lock, woken\n"
+        "    19       0.001500000  0       3 'bob'           then\n"
+        "    20       0.001500000  0       3 'bob'           async                             waits for a callback\n"
+        "    20       0.003500000                            a completion                      wakes 3 'bob'\n"
+        "    21       0.003500000  0       3 'bob'           async, woken\n"
+        "    22       0.003500000  0       3 'bob'           then <- ok 7\n"
+        "    23       0.003500000  0       3 'bob'           from_result\n"
+        "    24       0.003500000  0       3 'bob'           with_lock <- error 5              ends with error 5, wakes 1\n"
+        "    25       0.003500000  0       1                 wait, woken\n"
+        "    26       0.003500000  0       1                 keep <- ok a list of 3            ends with ok a list of 3\n";
     struct pad pad;
-    coir_lock *lock = coir_lock_new();
-    CHECK_STR(traced(one_of_each(lock), (coir_sim_options){ .workers = 1, .policy = COIR_SIM_PRIORITIES, .schedule = "4:1" }, &pad), expected);
+    CHECK_STR(traced(one_of_each(), (coir_sim_options){ .workers = 1, .policy = COIR_SIM_PRIORITIES, .schedule = "4:1" }, &pad), expected);
     pad_close(&pad);
-    coir_lock_drop(lock);
 }
 
 TEST(sim_trace, without_one_the_run_is_the_same)
 {
     coir_sim_figures figures[2];
-    coir_lock *lock = coir_lock_new();
     struct pad pad;
-    traced(one_of_each(lock), (coir_sim_options){ .seed = 9, .figures = &figures[0] }, &pad);
-    (void)simulated(one_of_each(lock), COIR_SIM_OPTIONS(.seed = 9, .figures = &figures[1]));
+    traced(one_of_each(), (coir_sim_options){ .seed = 9, .figures = &figures[0] }, &pad);
+    (void)simulated(one_of_each(), COIR_SIM_OPTIONS(.seed = 9, .figures = &figures[1]));
     CHECK_UINT(figures[0].hash, figures[1].hash);
     CHECK_UINT(figures[0].steps, figures[1].steps);
     pad_close(&pad);
-    coir_lock_drop(lock);
 }
 
 static coir_result give(void *value) { return coir_ok(coir_share(value)); }
@@ -149,17 +150,15 @@ TEST(sim_trace, several_failures_are_said_to_be_several)
 TEST(sim_trace, memory_that_moved_does_not_show)
 {
     struct pad before, after;
-    coir_lock *lock = coir_lock_new();
-    traced(one_of_each(lock), (coir_sim_options){ .seed = 3 }, &before);
+    traced(one_of_each(), (coir_sim_options){ .seed = 3 }, &before);
     coir_io *in_the_way[100];
     for (int i = 0; i < 100; i++)
         in_the_way[i] = coir_then(coir_unit(), coir_pure(coir_stringf("%d", i)));
     CHECK_STR(outcome(2, joined(coir_unit())), "OK 0");
-    traced(one_of_each(lock), (coir_sim_options){ .seed = 3 }, &after);
+    traced(one_of_each(), (coir_sim_options){ .seed = 3 }, &after);
     CHECK_STR(before.text, after.text);
     for (int i = 0; i < 100; i++)
         coir_io_drop(in_the_way[i]);
     pad_close(&before);
     pad_close(&after);
-    coir_lock_drop(lock);
 }
