@@ -38,7 +38,8 @@ static inline void fence_full(void) { (void)fetch_add_full(&coir__fence_word, 1u
 static inline void fence_full(void) { atomic_thread_fence(memory_order_seq_cst); }
 #endif
 
-/* counter_add: for a counter with one writer, which others read as a snapshot: no locked instruction. */
-#define counter_add(p, v)           store_relaxed((p), load_relaxed(p) + (v))
+/* counter_add: for a counter with one writer, which others read as a snapshot: no locked instruction. It releases, for who reads it with
+ * acquire: [COUNT] in sched/pool.c. */
+#define counter_add(p, v)           store_release((p), load_relaxed(p) + (v))
 
 #endif

@@ -23,6 +23,10 @@
  * The end. The last worker to become idle examines the run as a whole: over, silent, or waiting for something. As long as no worker has
  * become busy since (`awakenings`), its judgement stands.
  *
+ * [COUNT]  The accident: a fiber was forked on one worker and has ended on another; its end is seen counted and its fork is not, and makes up for a
+ *   fiber that lives. counter_add() releases and the sums acquire, and the ends are summed before the beginnings: who sees an end counted sees
+ *   its beginning counted. What begins while the sums are taken pool_was_still() finds.
+ *
  * [PIN]  Who wakes a fiber from outside pins the run before the push, when that fiber keeps the run alive, and unpins with a release as the last
  *   thing that it does with the run; coir__pool_run() acquires 0 before it returns.
  */
@@ -434,16 +438,24 @@ static uint64_t pool_sum(struct pool *pool, size_t counter)
 {
     uint64_t sum = 0;
     for (unsigned i = 0; i < pool->count; i++)
-        sum += load_relaxed((_Atomic uint64_t *)(void *)((char *)&pool->workers[i]->seat + counter));
+        sum += load_acquire((_Atomic uint64_t *)(void *)((char *)&pool->workers[i]->seat + counter));       /* [COUNT] */
     return sum;
 }
 #define POOL_SUM(pool, counter) pool_sum((pool), offsetof(struct coir__seat, counter))
 
+/* Whether all that have begun are over. */
+static bool pool_evens(struct pool *pool, size_t begun, size_t over)
+{
+    uint64_t overs = pool_sum(pool, over);                                      /* before the beginnings: [COUNT] */
+    return pool_sum(pool, begun) == overs;
+}
+#define POOL_EVENS(pool, begun, over) pool_evens((pool), offsetof(struct coir__seat, begun), offsetof(struct coir__seat, over))
+
 /* Whether something may still come to a run in which nothing is runnable. */
 static bool pool_expects(struct pool *pool)
 {
-    bool expects = epoch_sleeps(&pool->epoch) || POOL_SUM(pool, outside_begun) != POOL_SUM(pool, outside_done) ||
-                   POOL_SUM(pool, callbacks_begun) != POOL_SUM(pool, callbacks_done);
+    bool expects = epoch_sleeps(&pool->epoch) || !POOL_EVENS(pool, outside_begun, outside_done) ||
+                   !POOL_EVENS(pool, callbacks_begun, callbacks_done);
     for (unsigned i = 0; i < pool->count; i++)
         expects = expects || timers_earliest(&pool->workers[i]->timers) != INT64_MAX;
     return expects;
@@ -492,7 +504,7 @@ static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
 {
     if (!pool_injected_is_empty(pool))
         return RUN_HAS_WORK;
-    bool all_ended = POOL_SUM(pool, forked) == POOL_SUM(pool, ended), expects = pool_expects(pool);
+    bool all_ended = POOL_EVENS(pool, forked, ended), expects = pool_expects(pool);
     /* What was expected may just have come, or another worker may have woken, and ended again, between two of the sums. Firing ends without a
      * worker's awakening, after which a judgement that counted on it would still stand: so it is waited for. */
     if (epoch_fires(&pool->epoch) || !pool_injected_is_empty(pool) || !pool_was_still(pool, awakenings))
