@@ -158,6 +158,11 @@ $(B)/seeds: $(call object,tests/fuzz/seeds.c $(RANDOM)) $(B)/libcoir.a
 	echo "  link    $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 
+# Knows the library by its header alone.
+$(B)/unload: tests/check/unload.c $(B)/flags
+	echo "  cc      $<"
+	$(COMPILE) -MMD -MP -MF $@.d -o $@ $< -ldl
+
 $(B)/selftest: $(call object,tests/check/selftest.c) $(RUNNER) $(B)/libcoir.a
 	echo "  link    $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(LIBS) $(RUNNER_LIBS)
@@ -186,9 +191,9 @@ SUITES       = "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),$(ONLY),$(if $(ONLY)
 RUN_EXAMPLES = "LAUNCH='$(launch.$(VARIANT))' tests/check/examples $(B)"
 
 .PHONY: test examples demo bench
-test: all $(B)/tests examples $(B)/bench	## every test: suites under Criterion, examples, headers, layers, pages, exported names
+test: all $(B)/tests $(B)/unload examples $(B)/bench	## every test: suites under Criterion, examples, headers, layers, pages, exported names, unloading
 	tests/check/tally $(SUITES) $(if $(ONLY),,$(RUN_EXAMPLES) tests/check/headers tests/check/layers tests/check/pages \
-	    "tests/check/exports $(B)" $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
+	    "tests/check/exports $(B)" "$(B)/unload $(CURDIR)/$(B)/libcoir.so" $(patsubst %,"% $(B)",$(wildcard tests/demo/run)))
 
 examples: $(PROGRAMS:%=$(B)/examples/%)	## the programs of docs/examples
 

@@ -7,7 +7,7 @@
  *      downwards. (The first of a batch in the depot has its link there instead: it is the one that leaves a magazine first.)
  *   3. A thread's magazine has room for 4 batches of a class; when it overflows two of them go to the depot.
  *   4. When a thread ends all its cells and the rest of its chunk go to the depot.
- *   5. Chunks are on one list and go back only when the library is unloaded.
+ *   5. Chunks are on one list and go back only when the library is unloaded (or, where no other thread is left, at the end of the process).
  *
  * The depot of each class is a list of batches under a spinlock held for a few instructions. A batch is a chain through
  * cell.next; batches are chained through next_batch of their first cells.
@@ -22,6 +22,8 @@ struct cell coir__bottom = { NULL, { MAGAZINE_ROOM } }, coir__no_room = { NULL, 
 
 void *coir__alloc_slow(size_t size)             { return coir__allocate(size); }
 void  coir__free_slow(void *memory, size_t size) { coir__release(memory, size); }
+
+__attribute__((destructor)) static void plain_unload(void) { coir__unload(); }
 
 #else
 
@@ -144,7 +146,7 @@ static void thread_gone(void *me)
 
 static void thread_key_make(void) { thread_key_made = pthread_key_create(&thread_key, thread_gone) == 0; }
 
-static void thread_register(void)
+void coir__thread_register(void)
 {
     pthread_once(&thread_key_once, thread_key_make);
     for (size_t class = 1; class < MEMORY_CLASSES; class++)
@@ -164,6 +166,7 @@ __attribute__((destructor)) static void memory_unload(void)
         pthread_key_delete(thread_key);
     if (load_acquire(&threads_registered) > (coir__me.registered ? 1 : 0))
         return;
+    coir__unload();
     while (system_memory.chunks != NULL) {
         struct chunk *chunk = system_memory.chunks;
         system_memory.chunks = chunk->next;
@@ -215,8 +218,7 @@ static struct cell *carve(size_t class)
 
 static NOINLINE void *cell_slow(size_t class)
 {
-    if (!coir__me.registered)
-        thread_register();
+    coir__thread_used();
     struct cell *batch = depot_take(class);
     if (batch == NULL)
         batch = carve(class);
@@ -253,7 +255,7 @@ void coir__magazine_spill(size_t class)
 {
     struct cell **magazine = &coir__me.magazines[class], *given = *magazine;
     if (given->next == &coir__no_room) {                /* the thread's first */
-        thread_register();
+        coir__thread_register();
         *magazine = cell_on(&coir__bottom, given);
         return;
     }

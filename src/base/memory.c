@@ -92,6 +92,23 @@ void coir__chunk_free(void *chunk, size_t size, size_t alignment)
     coir__release(cut.whole, cut.size);
 }
 
+/* -------------------------------------------------------------------------------------------------------- unloading */
+
+static struct unload *_Atomic unloads;
+
+void coir__at_unload(struct unload *unload)
+{
+    unload->next = load_relaxed(&unloads);
+    while (!cas_acq_rel(&unloads, &unload->next, unload))
+        ;
+}
+
+void coir__unload(void)
+{
+    for (struct unload *unload = exchange_acq_rel(&unloads, NULL); unload != NULL; unload = unload->next)
+        unload->give_back();
+}
+
 /* ---------------------------------------------------------------------------------------------------------- burials */
 
 /* How the thread's list of ios is emptied: the same function always, but known here only once an io has died. */

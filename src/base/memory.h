@@ -82,19 +82,37 @@ void coir__bury(struct buried *dead, void (*empty)(struct buried *));
 /* coir__bury_ios: the same for the thread's list of dead ios, which `drain` empties. */
 void coir__bury_ios(void (*drain)(void));
 
+/*
+ * coir__at_unload: give_back() is called when the library is unloaded, or the process ends, which looks the same from here; and only if no other
+ * thread that has used coir's memory is left, who may be at work still. `unload` is static, and given once.
+ * coir__thread_used: the calling thread is one that is known.
+ */
+struct unload { struct unload *next; void (*give_back)(void); };
+void coir__at_unload(struct unload *unload);
+static inline void coir__thread_used(void);
+
 bool coir__memory_set(void *(*allocate)(void *, size_t), void (*release)(void *, void *, size_t), void *env);
 
 /* The slow ways. */
+void coir__thread_register(void);
+void coir__unload(void);
 void *coir__alloc_slow(size_t size);
 void  coir__free_slow(void *memory, size_t size);
 void  coir__magazine_spill(size_t class);
 
 #ifdef COIR_PLAIN_MEMORY
 
+static inline void  coir__thread_used(void)                     {}
 static inline void *coir__cell_at_hand(size_t class)            { (void)class; return NULL; }
 static inline void  coir__cell_free(void *memory, size_t class) { coir__free_slow(memory, class * MEMORY_STEP); }
 
 #else
+
+static inline void coir__thread_used(void)
+{
+    if (unlikely(!coir__me.registered))
+        coir__thread_register();
+}
 
 static ALWAYS_INLINE void *coir__cell_at_hand(size_t class)
 {

@@ -1,8 +1,8 @@
 /*
  * async.c - callback handles: a fiber suspends until foreign code calls back
  *
- * A handle names a slot and a ticket. Slots live in memory that is never given back, so a handle may be used however late:
- * what it finds is a slot, and the ticket tells whether it still means this handle.
+ * A handle names a slot and a ticket. Slots live in memory that goes back only when the library is unloaded, so a handle may be used however
+ * late: what it finds is a slot, and the ticket tells whether it still means this handle.
  *
  *   slot           owner                       word
  *   free           the pool                    even: the last ticket + 1
@@ -39,14 +39,37 @@ enum { NOBODY_MET = 0, LEFT_RESULT = 1 };
 
 enum { SLOTS_PER_CHUNK = 128 };
 
-/* At the front of each chunk: chunks are never given back, this list only keeps them reachable. */
 struct slot_chunk { struct slot_chunk *next; struct slot slots[SLOTS_PER_CHUNK]; };
 
 static struct {
     ck_spinlock_fas_t  lock;
     struct slot       *free;
     struct slot_chunk *chunks;
-} pool = { CK_SPINLOCK_FAS_INITIALIZER, NULL, NULL };
+    _Atomic bool       overdue;                         /* somebody has a handle that he has not called, of a fiber that is gone */
+} pool = { .lock = CK_SPINLOCK_FAS_INITIALIZER };
+
+/* Whether a handle may still be called for the first time: by a thread that coir does not know. */
+static bool slots_are_called_for(void)
+{
+    bool any = load_relaxed(&pool.overdue);
+    for (struct slot_chunk *chunk = pool.chunks; chunk != NULL; chunk = chunk->next)
+        for (int i = 0; i < SLOTS_PER_CHUNK; i++)
+            any = any || load_relaxed(&chunk->slots[i].word) % 2 == 1;
+    return any;
+}
+
+/* When the process ends under a run, foreign code may go on for a moment: then all stays. */
+static void slots_give_back(void)
+{
+    if (slots_are_called_for())
+        return;
+    for (struct slot_chunk *next, *chunk = pool.chunks; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        coir__release(chunk, sizeof *chunk);
+    }
+    pool.chunks = NULL;
+    pool.free = NULL;
+}
 
 static _Atomic uint64_t resumes_refused;
 
@@ -62,6 +85,7 @@ static void slot_give(struct slot *slot)
 
 static struct slot *slot_take(void)
 {
+    static struct unload at_unload = { NULL, slots_give_back };
     ck_spinlock_fas_lock(&pool.lock);
     struct slot *slot = pool.free;
     if (slot != NULL)
@@ -79,9 +103,12 @@ static struct slot *slot_take(void)
     ck_spinlock_fas_lock(&pool.lock);
     chunk->slots[1].next = pool.free;
     pool.free = &chunk->slots[SLOTS_PER_CHUNK - 1];
+    bool first = pool.chunks == NULL;
     chunk->next = pool.chunks;
     pool.chunks = chunk;
     ck_spinlock_fas_unlock(&pool.lock);
+    if (first)
+        coir__at_unload(&at_unload);
     return &chunk->slots[0];
 }
 
@@ -190,7 +217,9 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)
     struct async *async = async_of(frame);
     uint64_t ticket = load_relaxed(&async->slot->word);
     bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
-    if (!won)
+    if (won)
+        store_relaxed(&pool.overdue, true);             /* relaxed: read when nobody is at work any more */
+    else
         await_winner(fiber, async->slot);
     counter_add(&coir__me.seat->callbacks_done, 1);
     slot_give(async->slot);
@@ -239,6 +268,7 @@ static coir_fiber *callback_win(coir_callback k)
 {
     struct slot *slot = k.slot;
     uint64_t ticket = k.ticket;
+    coir__thread_used();
     if (slot == NULL || k.ticket % 2 == 0 || !cas_acq_rel(&slot->word, &ticket, ticket + 1))     /* [CALLBACK] */
         return NULL;
     return slot->fiber;
