@@ -88,7 +88,8 @@ enum { ELSEWHERE_ROOM = 64 };
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t  changed;
-    bool            runs;                               /* under lock, as all of it */
+    bool            runs, is_over;                      /* under lock, as all of it */
+    pthread_t       thread;
     size_t          begun, done;
     struct { void (*act)(coir_callback k); coir_callback k; } queue[ELSEWHERE_ROOM];
 } elsewhere = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
@@ -97,8 +98,10 @@ static void *elsewhere_main(void *unused)
 {
     pthread_mutex_lock(&elsewhere.lock);
     for (;;) {
-        while (elsewhere.begun == elsewhere.done)
+        while (elsewhere.begun == elsewhere.done && !elsewhere.is_over)
             pthread_cond_wait(&elsewhere.changed, &elsewhere.lock);
+        if (elsewhere.begun == elsewhere.done)
+            break;
         void (*act)(coir_callback k) = elsewhere.queue[elsewhere.done % ELSEWHERE_ROOM].act;
         coir_callback k = elsewhere.queue[elsewhere.done % ELSEWHERE_ROOM].k;
         pthread_mutex_unlock(&elsewhere.lock);
@@ -107,18 +110,29 @@ static void *elsewhere_main(void *unused)
         elsewhere.done++;
         pthread_cond_broadcast(&elsewhere.changed);
     }
+    pthread_mutex_unlock(&elsewhere.lock);
     return unused;
 }
 
-/* Its one thread lives on: coir has nothing to do with it, so it need not be another one in each run. */
+/* Its one thread lives on: coir has nothing to do with it, so it need not be another one in each run. When the process ends it does. */
 static void elsewhere_begin(void)
 {
-    pthread_t thread;
     pthread_mutex_lock(&elsewhere.lock);
-    if (!elsewhere.runs && (pthread_create(&thread, NULL, elsewhere_main, NULL) != 0 || pthread_detach(thread) != 0))
+    if (!elsewhere.runs && pthread_create(&elsewhere.thread, NULL, elsewhere_main, NULL) != 0)
         abort();
     elsewhere.runs = true;
     pthread_mutex_unlock(&elsewhere.lock);
+}
+
+__attribute__((destructor)) static void elsewhere_end(void)
+{
+    pthread_mutex_lock(&elsewhere.lock);
+    bool runs = elsewhere.runs;
+    elsewhere.is_over = true;
+    pthread_cond_broadcast(&elsewhere.changed);
+    pthread_mutex_unlock(&elsewhere.lock);
+    if (runs)
+        (void)pthread_join(elsewhere.thread, NULL);
 }
 
 void fault_elsewhere(void (*act)(coir_callback k), coir_callback k)
@@ -181,7 +195,7 @@ static void on_unseen(void *env, uint64_t id, const coir_result *failure)
 /* A failure that want of memory alone does not explain. */
 static const char *unexplained(const char *expected, const char *may_say, const char *text)
 {
-    static const char *const words[] = { "MISUSE", "DEADLOCK", "EINVAL", "CHILD_CANCELED", "code -10", "CANCELED" };
+    static const char *const words[] = { "MISUSE", "DEADLOCK", "EINVAL", "CHILD_CANCELED", "ABANDONED", "code -10", "CANCELED" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strstr(text, words[i]) != NULL && strstr(expected, words[i]) == NULL && strstr(may_say, words[i]) == NULL)
             return words[i];

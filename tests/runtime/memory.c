@@ -40,9 +40,12 @@ TEST_ALONE(runtime_memory, allocator_set_in_time_serves_from_then_on_and_no_seco
 
 /* ------------------------------------------------------------------------------------------------- an honest customer */
 
-/* Every piece has a head that says how large it is; the env must be ours. */
-struct head { uint64_t size, mark; };
-static struct { atomic_int pieces, wrong; } book;
+/* Every piece has a head that says how large it is; the env must be ours. The list of them is for the tools: they take a piece of which only the
+ * inside is known for a lost one. */
+struct head { struct head *next, *prev; uint64_t size, mark; };
+static struct { pthread_mutex_t lock; struct head pieces; atomic_int count, wrong; } book = {
+    .lock = PTHREAD_MUTEX_INITIALIZER, .pieces = { &book.pieces, &book.pieces, 0, 0 },
+};
 enum { MARK = 0x5eed };
 
 static void *booked_allocate(void *env, size_t size)
@@ -50,8 +53,11 @@ static void *booked_allocate(void *env, size_t size)
     struct head *head = malloc(sizeof *head + size);
     if (head == NULL)
         return NULL;
-    *head = (struct head){ size, MARK };
-    atomic_fetch_add(&book.pieces, 1);
+    pthread_mutex_lock(&book.lock);
+    *head = (struct head){ book.pieces.next, &book.pieces, size, MARK };
+    head->next->prev = head->prev->next = head;
+    pthread_mutex_unlock(&book.lock);
+    atomic_fetch_add(&book.count, 1);
     atomic_fetch_add(&book.wrong, env != &book || size == 0);
     memset(head + 1, 0xa5, size);                       /* not zeroed: nobody may count on that */
     return head + 1;
@@ -60,8 +66,12 @@ static void *booked_allocate(void *env, size_t size)
 static void booked_release(void *env, void *memory, size_t size)
 {
     struct head *head = (struct head *)memory - 1;
-    atomic_fetch_sub(&book.pieces, 1);
+    atomic_fetch_sub(&book.count, 1);
     atomic_fetch_add(&book.wrong, env != &book || head->size != size || head->mark != MARK);
+    pthread_mutex_lock(&book.lock);
+    head->next->prev = head->prev;
+    head->prev->next = head->next;
+    pthread_mutex_unlock(&book.lock);
     memset(head, 0x5a, sizeof *head + size);
     free(head);
 }
@@ -79,7 +89,7 @@ TEST_ALONE(runtime_memory, releases_say_what_was_allocated_and_nothing_is_counte
             CHECK_INT(atomic_load(program->things), 0);
         }
     CHECK_INT(atomic_load(&book.wrong), 0);
-    CHECK(atomic_load(&book.pieces) > 0);               /* slots of callbacks, at least, stay for good */
+    CHECK(atomic_load(&book.count) > 0);                /* slots of callbacks, at least, stay for good */
 }
 
 /* ------------------------------------------------------------------------------------------------------- failures of it */
