@@ -51,16 +51,25 @@ static bool epoch_start(struct epoch *epoch)
     return started;
 }
 
-bool coir__epoch_arm(struct epoch *epoch, struct timer *timer)
+static bool epoch_runs(struct epoch *epoch)
 {
     pthread_mutex_lock(&epoch->mutex);
     if (!epoch->running)
         epoch->running = epoch_start(epoch);
-    bool armed = epoch->running && coir__timers_arm(&epoch->timers, timer);
-    if (armed)
-        pthread_cond_signal(&epoch->changed);
+    bool runs = epoch->running;
     pthread_mutex_unlock(&epoch->mutex);
-    return armed;
+    return runs;
+}
+
+/* Armed with the mutex open, since that may call the program's allocator; the thread is told afterwards, when it either waits or has still to look. */
+bool coir__epoch_arm(struct epoch *epoch, struct timer *timer)
+{
+    if (!epoch_runs(epoch) || !coir__timers_arm(&epoch->timers, timer))
+        return false;
+    pthread_mutex_lock(&epoch->mutex);
+    pthread_cond_signal(&epoch->changed);
+    pthread_mutex_unlock(&epoch->mutex);
+    return true;
 }
 
 void coir__epoch_stop(struct epoch *epoch)

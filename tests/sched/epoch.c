@@ -124,6 +124,40 @@ TEST(sched_epoch, nothing_is_expected_only_once_all_are_awake)
     close_all();
 }
 
+/* The first who needs memory gets it only when a second one has been through with arming: an allocator may wait for other threads. */
+static struct { atomic_int asked; atomic_bool second_is_through; } meeting;
+
+static void *allocate_after_the_second(void *env, size_t size)
+{
+    (void)env;
+    if (atomic_fetch_add(&meeting.asked, 1) == 0)
+        while (!atomic_load(&meeting.second_is_through))
+            sched_yield();
+    return malloc(size);
+}
+static void release_at_once(void *env, void *memory, size_t size) { (void)env; (void)size; free(memory); }
+
+static void *arm_the_second(void *unused)
+{
+    while (atomic_load(&meeting.asked) == 0)
+        sched_yield();
+    arm(1, clock_epoch() + INT64_C(3600) * NS_PER_SECOND);
+    atomic_store(&meeting.second_is_through, true);
+    return unused;
+}
+
+TEST_ALONE(sched_epoch, who_waits_for_memory_keeps_nobody_else_from_sleeping)
+{
+    const coir_memory memory = { allocate_after_the_second, release_at_once, NULL };
+    pthread_t thread;
+    open_all();
+    CHECK(coir_set_memory(&memory));
+    CHECK_INT(pthread_create(&thread, NULL, arm_the_second, NULL), 0);
+    arm(0, clock_epoch() + INT64_C(3600) * NS_PER_SECOND);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    close_all();
+}
+
 /* ----------------------------------------------------------------------------------------------------------- in a run */
 
 static struct timespec in_ms(int64_t ms) { return timespec_of_ns(clock_epoch() + ms * MS); }
