@@ -77,6 +77,10 @@ static inline bool seat_is_of(const struct coir__run *run) { return coir__me.sea
  * such waits are counted, in the frame's number too, so that coir__note_edge_end() can take them off. */
 void coir__note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other);
 void coir__note_edge_end(coir_io *frame);
+/* coir__ends_new: an io that waits until fibers have ended, which no verdict keeps it from, and leaves their results alone. Made before they are
+ * started it needs no memory when it is run. coir__ends_of: of this list, which is taken. */
+coir_io *coir__ends_new(void);
+void coir__ends_of(coir_io *node, coir_value fibers);
 /* coir__all_fibers: whether it is a fiber, or a list of nothing else. */
 bool coir__all_fibers(const coir_value *value);
 

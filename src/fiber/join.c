@@ -121,6 +121,7 @@ struct wait_list {
     coir_value     fibers;                              /* one fiber, or a list of them */
     struct waiter *waiters;                             /* wait_any: one for each, while it waits */
     size_t         left;
+    bool           only_ends;                           /* coir__ends_new(): the results are not looked at */
 };
 
 static struct wait_list *list_of(const coir_io *node) { return (struct wait_list *)(uintptr_t)node; }
@@ -174,6 +175,11 @@ static coir_result all_results(struct fibers fibers)
     return coir_ok(list);
 }
 
+static coir_result all_ended(const struct wait_list *list)
+{
+    return list->only_ends ? coir_ok(coir_none()) : all_results(fibers_of(&list->fibers));
+}
+
 static bool contains(struct fibers fibers, const coir_fiber *fiber)
 {
     for (size_t i = 0; i < fibers.count; i++)
@@ -186,7 +192,7 @@ static enum prim_step wait_attempt(coir_fiber *fiber, const coir_io *node, coir_
 {
     struct fibers fibers = fibers_of(&list_of(node)->fibers);
     if (ended_from_back(fibers, fibers.count) == 0)
-        *result = all_results(fibers);
+        *result = all_ended(list_of(node));
     else if (contains(fibers, fiber))
         *result = self_join(fiber, "coir_wait");
     else
@@ -205,7 +211,7 @@ static enum prim_step wait_arm(coir_fiber *fiber, coir_io *frame, coir_result *r
             return PRIM_WAIT;
     }
     coir__note_edge_end(frame);
-    *result = all_results(fibers);
+    *result = all_ended(list);
     return PRIM_DONE;
 }
 
@@ -218,7 +224,7 @@ static enum prim_step wait_woken(coir_fiber *fiber, coir_io *frame, coir_result 
     frame->prim_own.waiter.fiber = fiber;
     if (list->left > 0)
         return PRIM_WAIT;
-    *result = all_results(fibers);
+    *result = all_ended(list);
     return PRIM_DONE;
 }
 
@@ -235,13 +241,29 @@ static void wait_drop(coir_io *node) { coir_drop(list_of(node)->fibers); }
 static struct waits_for wait_waits_for(const coir_io *frame)
 {
     const struct wait_list *list = list_of(frame);
-    return for_fiber(fiber_at(fibers_of(&list->fibers), list->left - 1));
+    struct waits_for known = for_fiber(fiber_at(fibers_of(&list->fibers), list->left - 1));
+    known.is_let_be = list->only_ends;
+    return known;
 }
 
 static const struct coir__prim wait_prim = {
     .name = "wait", .awaits = "the end of fibers", .size = sizeof(struct wait_list), .attempt = wait_attempt, .arm = wait_arm,
     .woken = wait_woken, .disarm = wait_disarm, .drop = wait_drop, .waits_for = wait_waits_for,
 };
+
+coir_io *coir__ends_new(void)
+{
+    coir_io *node = coir__prim_new(&wait_prim, NULL, 0);
+    if (node != NULL)
+        list_of(node)->only_ends = true;
+    return node;
+}
+
+void coir__ends_of(coir_io *node, coir_value fibers)
+{
+    list_of(node)->fibers = fibers;
+    list_of(node)->left = fibers_of(&fibers).count;
+}
 
 static bool first_ended(struct fibers fibers, coir_result *result)
 {

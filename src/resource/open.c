@@ -239,13 +239,42 @@ enum next coir__open_resource(struct work *work)
 
 /* --------------------------------------------------------------------------------------------------------- side by side */
 
-/* One of several that are acquired side by side, each by a fiber of its own; `index` of the parent's cell says that one has failed. */
-struct side { coir_resource *resource; _Atomic bool *failed; };
+/*
+ * Each is acquired by a fiber of its own, and opened, so that the fiber's result is what it acquired. All are started, or none; what waits for their
+ * ends is made before: once one has begun nothing needs memory until all that they acquired is taken over.
+ */
+struct sides {                                          /* the cell's list is its owner */
+    _Atomic bool failed;                                /* who has not begun need not */
+    coir_io     *ends;                                  /* the wait; NULL: it has been run */
+    coir_value   fibers;
+};
+
+static void sides_drop(void *object)
+{
+    struct sides *sides = object;
+    coir_io_drop(sides->ends);
+    coir_drop(sides->fibers);
+    coir__free(sides, sizeof *sides);
+}
+static const coir_type sides_type = { "sides", sides_drop, NULL, NULL };
+
+static struct sides *sides_new(void)
+{
+    struct sides *sides = coir__alloc(sizeof *sides);
+    if (sides == NULL)
+        return NULL;
+    atomic_init(&sides->failed, false);
+    sides->ends = coir__ends_new();
+    sides->fibers = coir_none();
+    return sides;
+}
+
+struct side { coir_resource *resource; struct sides *all; };
 
 static coir_io *open_side(void *env)
 {
     const struct side *side = env;
-    if (load_relaxed(side->failed))
+    if (load_relaxed(&side->all->failed))
         return coir_unit();                             /* not begun */
     return coir_resource_open(coir_resource_ref(side->resource));
 }
@@ -254,26 +283,20 @@ static coir_io *note_side_failure(void *env, const coir_result *result)
 {
     const struct side *side = env;
     if (result->tag != COIR_OK)
-        store_relaxed(side->failed, true);
+        store_relaxed(&side->all->failed, true);
     return coir_unit();
 }
 
-static coir_io *wait_for_sides(void *env, coir_value *fibers) { (void)env; return coir_wait(fibers); }
-
-/* The cell's list is a box of the flag that the fibers share. */
-static void flag_drop(void *flag) { coir__free(flag, sizeof(_Atomic bool)); }
-static const coir_type flag_type = { "flag", flag_drop, NULL, NULL };
-
-static coir_io *sides_io(const coir_resource *resource, _Atomic bool *failed)
+static coir_io *sides_io(const coir_resource *resource, struct sides *sides)
 {
     coir_io **ios = coir__alloc((resource->count + 1) * sizeof *ios);
     if (ios == NULL)
         return NULL;
     for (size_t i = 0; i < resource->count; i++) {
-        struct side side = { resource->items[i], failed };
+        struct side side = { resource->items[i], sides };
         ios[i] = coir_finally_fn_copy(coir_suspend_copy(open_side, &side, sizeof side), note_side_failure, &side, sizeof side);
     }
-    coir_io *io = coir_flat_map(coir_parallel(resource->count, ios), wait_for_sides, NULL);
+    coir_io *io = coir_parallel(resource->count, ios);
     coir__free(ios, (resource->count + 1) * sizeof *ios);
     return io;
 }
@@ -281,12 +304,11 @@ static coir_io *sides_io(const coir_resource *resource, _Atomic bool *failed)
 static enum next open_side_by_side(struct work *work, coir_resource *resource, bool sole)
 {
     struct use *use = work->use;
-    _Atomic bool *failed = coir__pend(work, resource, sole) ? coir__alloc(sizeof *failed) : NULL;
-    if (failed == NULL)
+    struct sides *sides = coir__pend(work, resource, sole) ? sides_new() : NULL;
+    if (sides == NULL)
         return fail_without_memory(work);
-    atomic_init(failed, false);
-    use->pending->list = coir_own(failed, &flag_type);
-    work->turn->io = sides_io(resource, failed);
+    use->pending->list = coir_own(sides, &sides_type);
+    work->turn->io = sides->ends == NULL ? NULL : sides_io(resource, sides);
     if (work->turn->io == NULL)
         return fail_without_memory(work);
     use->phase = ACQUIRING;
@@ -296,28 +318,48 @@ static enum next open_side_by_side(struct work *work, coir_resource *resource, b
     return RUN;
 }
 
-/* All have ended: what was acquired is taken over, in order, and listed; a failure fails the whole. */
+/* They have been started. */
+static enum next wait_for_sides(struct work *work, struct sides *sides)
+{
+    sides->fibers = work->turn->result.value;
+    coir__ends_of(sides->ends, coir_share(&sides->fibers));
+    work->turn->io = sides->ends;
+    work->turn->borrowed = false;
+    sides->ends = NULL;
+    return RUN;
+}
+
+/* What one of them acquired is taken over, and goes into the list; its failure is given. */
+static coir_result take_side(struct use *use, coir_fiber *fiber, coir_value *list)
+{
+    coir_result side = coir__fiber_result(fiber);
+    if (side.tag != COIR_OK)
+        return side;
+    if (side.value.type == &coir_opened_type) {
+        coir__list_add(list, item_of(coir_opened_value(&side.value)));
+        coir__take_over(use, coir__opened_take(&side.value));
+    }
+    coir_result_drop(&side);
+    return coir_ok(coir_none());
+}
+
+/* What they ran has ended: first that which starts them; then all of them, in whose order what they acquired is taken over and listed. A failure
+ * fails the whole. */
 enum next coir__acquired_side_by_side(struct work *work)
 {
     struct use *use = work->use;
-    coir_result failure = coir_ok(coir_none()), sides = work->turn->result;
+    struct sides *sides = use->pending->list.ptr;
+    coir_result failure = work->turn->result;
+    if (sides->ends != NULL && failure.tag == COIR_OK)
+        return wait_for_sides(work, sides);
+    size_t count;
+    coir_value fibers = coir_take(&sides->fibers), list = coir__list_new(use->pending->resource->count);
+    const coir_value *fiber = coir__list_items(&fibers, &count);
     work->fiber->mask--;
-    coir_value list = coir__list_new(use->pending->resource->count);
     coir__pending_free(coir__unpend(work));
-    if (sides.tag != COIR_OK) {
-        coir_drop(list);
-        return fail_with(work, sides);
-    }
-    for (size_t i = 0; i < coir_list_size(&sides.value); i++) {
-        coir_result *side = coir_result_in(coir_list_at(&sides.value, i));
-        if (side->tag == COIR_OK && side->value.type == &coir_opened_type) {
-            coir__list_add(&list, item_of(coir_opened_value(&side->value)));
-            coir__take_over(use, coir__opened_take(&side->value));
-        } else if (side->tag != COIR_OK) {
-            failure = coir_result_and(failure, coir_result_take(side));
-        }
-    }
-    coir_drop(sides.value);
+    for (size_t i = 0; i < count; i++)
+        failure = coir_result_and(failure, take_side(use, coir_fiber_of(&fiber[i]), &list));
+    coir_drop(fibers);
     if (failure.tag != COIR_OK) {
         coir_drop(list);
         return fail_with(work, failure);
