@@ -142,13 +142,22 @@ static void sweep_from(const struct fault_program *program, const struct sweep *
     told->is_over = true;
 }
 
+/* Callbacks have their places in memory that stays for good. */
+static void resume_at_once(void *env, void *op, coir_callback k) { (void)env; (void)op; coir_resume(k, coir_ok(coir_none())); }
+static const coir_async_type resumed_at_once = { .start = resume_at_once };
+static coir_result call_back(const coir_options *options) { return fault_run(coir_async(&resumed_at_once, NULL), options); }
+static const struct fault_program callback = { "callback", "OK 0", "", call_back, &things_alive, notes, NULL };
+
 /* In the child: what a run needs, and what it keeps, when nothing fails. */
 static void measure(const struct fault_program *program)
 {
+    static const struct fault_way alone = { .workers = 1 };
     fault_begin();
     fault_keeps(1, 1 << 20);
-    fault_try(program, (struct fault_way){ .workers = 1 }, FAULT_NONE, FAULT_NONE, &report);
+    fault_try(&callback, alone, FAULT_NONE, FAULT_NONE, &report);
     told->kept = report.kept;
+    fault_keeps(0, 0);
+    fault_try(program, alone, FAULT_NONE, FAULT_NONE, &report);
     told->memory = report.memory;
     if (report.end != FAULT_RIGHT)
         fprintf(stderr, "FAIL  %s, where nothing fails: %s, expected %s\n", program->name, report.text, program->answer);
