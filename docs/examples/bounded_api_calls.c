@@ -51,37 +51,37 @@ static void note_answer(void *env, const coir_value *value)
     call->bytes = response->size;
 }
 
-/* The permit is held for the request alone. */
-static coir_io *one_try(struct batch *batch, struct call *call)
-{
-    coir_io *answer = coir_tap(http_get(batch->client, call->url), note_answer, call);
-    return coir_with_permits(batch->permits, 1, http_accept(answer));
-}
-
-/* 50 ms after the first try, then 100 ms, 200 ms ... 2 s. Then the call queues up anew, behind those that wait for a permit. */
-static coir_io *growing_pause(unsigned tries)
-{
-    return coir_sleep(tries < 7 ? coir_ms(25 << tries) : coir_seconds(2));
-}
-
-/* Tried until it succeeds, or fails in a way that will not pass, or has been tried often enough. */
 struct fetch { struct batch *batch; struct call *call; };
 
-static coir_io *fetch_step(coir_routine *self)
+/* The permit is held for the request alone. */
+static coir_io *one_try(void *env)
 {
-    COIR_BEGIN(self, struct fetch, my);
-    for (;;) {
-        my->call->tries++;
-        COIR_TRY(one_try(my->batch, my->call));
-        if (self->result.tag == COIR_OK)
-            COIR_RETURN(coir_none());
-        if (my->call->tries > my->batch->retries_max || !http_may_pass(&self->result.value))
-            COIR_RAISE(coir_take(&self->result.value));
-        COIR_AWAIT(growing_pause(my->call->tries));
-    }
-    COIR_FINALLY;
-    progress_end(my->batch->progress, self->result.tag == COIR_OK);
-    COIR_END;
+    const struct fetch *my = env;
+    my->call->tries++;
+    coir_io *answer = coir_tap(http_get(my->batch->client, my->call->url), note_answer, my->call);
+    return coir_with_permits(my->batch->permits, 1, http_accept(answer));
+}
+
+static bool may_pass(void *env, const coir_value *error)
+{
+    (void)env;
+    return http_may_pass(error);
+}
+
+static coir_io *note_end(void *env, const coir_result *result)
+{
+    progress_end(env, result->tag == COIR_OK);
+    return coir_unit();
+}
+
+/* Tried until it succeeds, or fails in a way that will not pass, or has been tried often enough. After a pause, which holds no permit, the
+ * call queues up anew, behind those that wait for one. */
+static coir_io *fetch(struct batch *batch, struct call *call)
+{
+    coir_io *a_try = coir_suspend_copy(one_try, COIR_ENV(struct fetch, .batch = batch, .call = call));
+    coir_io *tries = coir_retry(a_try, COIR_POLICY(.tries_max = 1 + (uint64_t)batch->retries_max, .delay = coir_ms(50), .factor = 2,
+                                                   .delay_max = coir_seconds(2), .jitter = 0.5, .only_if = may_pass));
+    return coir_finally_fn(coir_as(tries, coir_none()), note_end, batch->progress);
 }
 
 /* -------------------------------------------------------------------------------------------- all of them, side by side */
@@ -89,7 +89,7 @@ static coir_io *fetch_step(coir_routine *self)
 static coir_io *start_fetch(void *env, size_t index)
 {
     struct batch *batch = env;
-    return coir_fork(coir_do(fetch_step, COIR_ENV(struct fetch, .batch = batch, .call = &batch->calls[index])));
+    return coir_fork(fetch(batch, &batch->calls[index]));
 }
 
 static coir_io *wait_for_all(void *env, coir_value *fibers)

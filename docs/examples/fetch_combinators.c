@@ -15,27 +15,18 @@ enum { IN_FLIGHT_MAX = 5, TRIES_MAX = 3 };
 struct job { struct http_client *client; coir_semaphore *permits; char **urls; };
 
 /* ---- One of them. */
-struct try { struct job *job; size_t index; int64_t number; };
-
-static coir_io *pause_and_try_again(void *env, coir_value *error)
+static bool may_pass(void *env, const coir_value *error)
 {
-    const struct try *failed = env;
-    if (failed->number == TRIES_MAX || !http_may_pass(error))
-        return coir_fail(coir_take(error));
-    return coir_then(coir_sleep(coir_ms(100 << failed->number)), coir_again(coir_int(failed->number + 1)));
-}
-
-static coir_io *one_try(void *env, coir_value *number)
-{
-    struct try this_one = *(const struct try *)env;
-    this_one.number = number->i64;
-    coir_io *page = http_accept(http_get(this_one.job->client, this_one.job->urls[this_one.index]));
-    return coir_catch_copy(coir_with_permits(this_one.job->permits, 1, page), pause_and_try_again, &this_one, sizeof this_one);
+    (void)env;
+    return http_may_pass(error);
 }
 
 static coir_io *fork_fetch(void *env, size_t index)
 {
-    return coir_fork(coir_iterate_copy(coir_int(1), one_try, COIR_ENV(struct try, .job = env, .index = index)));
+    struct job *job = env;
+    coir_io *page = coir_with_permits(job->permits, 1, http_accept(http_get(job->client, job->urls[index])));
+    return coir_fork(coir_retry(page, COIR_POLICY(.tries_max = TRIES_MAX, .delay = coir_ms(200), .factor = 2, .jitter = 0.2,
+                                                  .only_if = may_pass)));
 }
 
 /* ---- All of them. */
