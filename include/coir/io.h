@@ -209,7 +209,7 @@ typedef struct coir_policy {
     coir_duration delay;                                /* the first pause */
     double        factor;                               /* by which pauses grow, 1 or more; 0: they do not */
     coir_duration delay_max;                            /* to which they grow; 0: no bound */
-    double        jitter;                               /* 0.2: each up to a fifth shorter or longer than that; at most 1 */
+    double        jitter;                               /* 0.2: each is up to a fifth shorter or longer than these say; at most 1 */
     coir_duration give_up_after;                        /* no round begins so long after the first began; 0: no such bound */
     coir_duration reset_after;                          /* after a round that took so long tries, pauses and give_up_after begin anew, as
                                                          * if it had been the first; 0: never */
