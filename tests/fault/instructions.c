@@ -160,6 +160,19 @@ static coir_io *iterated(void)              { return coir_iterate(coir_string(""
 static coir_io *iterated_copy(void)         { return coir_iterate_copy(coir_string("", 0), again_to_3, COPIED); }
 static coir_io *repeated(void)              { return coir_repeat(mapped(), 3); }
 static coir_io *repeated_never(void)        { return coir_repeat(mapped(), 0); }
+static coir_io *tried_thrice(void)          { return coir_retry(failing_with_thing(), COIR_POLICY(.tries_max = 3, .delay = coir_ns(1), .jitter = 1)); }
+static coir_duration pause_of(void *env, const coir_value *value) { (void)value; return coir_ns(number_of(env)); }
+static coir_io *tried_by_schedule(void)
+{
+    coir_schedule *pauses = coir_schedule_full_jitter(coir_schedule_delay_from_copy(pause_of, COPIED));
+    coir_schedule *bounded = coir_schedule_and(coir_schedule_or(pauses, coir_schedule_fibonacci(coir_ns(1))), coir_schedule_recurs(2));
+    return coir_keep_running_by(some_thing(), coir_schedule_within(bounded, coir_seconds(1000)));
+}
+static coir_io *bad_schedule(void)
+{
+    coir_schedule *bad = coir_schedule_and(coir_schedule_spaced(coir_ns(-1)), coir_schedule_recurs(1));
+    return coir_retry_by(some_thing(), coir_schedule_capped(bad, coir_ms(1)));
+}
 static coir_io *forever(void)               { return coir_forever(coir_then(some_thing(), failing_with_thing())); }
 static coir_io *rec_copy(void)              { return coir_rec_copy(itself_or_thing, COPIED); }
 
@@ -297,6 +310,9 @@ static const struct instruction loops[] = {
     { iterated_copy,       "OK 222" },
     { repeated,            "OK 1.1" },
     { repeated_never,      "OK 0" },
+    { tried_thrice,        "ERROR thing 5" },
+    { tried_by_schedule,   "OK thing 1" },
+    { bad_schedule,        "PANIC EINVAL" },
     { forever,             "ERROR thing 5" },
     { rec_copy,            "OK thing 2" },
     { from_sources,        "OK [[text text] thing 1]" },
@@ -373,13 +389,13 @@ FAULT_PROGRAM(failures_shared, "OK 26")
     return all_of(&table, options);
 }
 
-FAULT_PROGRAM(loops_and_context, "OK 13")
+FAULT_PROGRAM(loops_and_context, "OK 16")
 {
     static const struct table table = TABLE(loops, false);
     return all_of(&table, options);
 }
 
-FAULT_PROGRAM(loops_and_context_shared, "OK 13")
+FAULT_PROGRAM(loops_and_context_shared, "OK 16")
 {
     static const struct table table = TABLE(loops, true);
     return all_of(&table, options);

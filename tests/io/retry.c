@@ -42,13 +42,15 @@ static coir_io *round_of(struct rounds *rounds) { return coir_flat_map(coir_now(
 
 static coir_result simulate(coir_io *io, uint64_t seed) { return coir_sim_run(io, COIR_SIM_OPTIONS(.seed = seed)); }
 
-static const char *simulated(coir_io *io)
+static const char *simulated_with(coir_io *io, uint64_t seed)
 {
-    coir_result result = simulate(io, 1);
+    coir_result result = simulate(io, seed);
     const char *text = describe(&result);
     coir_result_drop(&result);
     return text;
 }
+
+static const char *simulated(coir_io *io) { return simulated_with(io, 1); }
 
 /* pauses_of: the pauses of a schedule (taken) over rounds that take no time, at most eleven of them: "10 20 end". Each is a multiple of
  * `unit`, and divided by it. */
@@ -710,6 +712,82 @@ TEST(io_retry, loops_of_a_stopped_run_leave_nothing_behind)
         }
         CHECK_INT(atomic_load(&things_alive), 0);
         CHECK(strchr(notes(), '!') == NULL);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------- cancellation and time-outs */
+
+static coir_io *cancel_it(void *place) { return coir_cancel(*(coir_fiber **)place); }
+/* until_then_cancel: forks io, cancels it after a while and tells when that was over, in ms. */
+static coir_io *until_then_cancel(coir_io *io, coir_duration when, coir_fiber **place)
+{
+    return coir_then(forking(io, place), coir_then(coir_sleep(when), coir_then(coir_suspend(cancel_it, place), coir_now())));
+}
+
+TEST(io_retry, a_cancellation_ends_a_pause_and_a_round_for_good)
+{
+    for (int which = 0; which < 2; which++) {
+        const coir_duration pause = coir_seconds(which == 0 ? 10 : 0), takes = coir_seconds(which == 0 ? 0 : 10);
+        struct rounds rounds = { .fail_times = -1, .takes = { takes, takes } };
+        coir_fiber *fiber;
+        coir_io *io = coir_finally(coir_retry(round_of(&rounds), COIR_POLICY(.tries_max = 9, .delay = pause)), noting("f"));
+        coir_result result = simulate(until_then_cancel(io, coir_seconds(15), &fiber), 1);
+        CHECK_OK_INT(result, INT64_C(15000000000));
+        CHECK_INT(atomic_load(&rounds.count), 2);
+        CHECK_STR(notes(), "f");
+        coir_fiber_drop(fiber);
+    }
+}
+
+TEST(io_retry, a_mask_outlasts_all_tries)
+{
+    struct rounds rounds = { .fail_times = 3 };
+    coir_fiber *fiber;
+    coir_io *io = coir_uncancelable(coir_retry(round_of(&rounds), COIR_POLICY(.delay = coir_seconds(10))));
+    coir_result result = simulate(until_then_cancel(io, coir_seconds(15), &fiber), 1);
+    CHECK_OK_INT(result, INT64_C(30000000000));
+    CHECK_INT(atomic_load(&rounds.count), 4);
+    coir_fiber_drop(fiber);
+}
+
+TEST(io_retry, a_time_out_of_each_try_is_tried_again_and_one_of_all_ends_them)
+{
+    struct rounds rounds = { .fail_times = -1, .takes = { coir_seconds(9), coir_seconds(9), coir_seconds(9), coir_seconds(9) } };
+    coir_io *each = coir_retry(coir_timeout(round_of(&rounds), coir_seconds(2)), COIR_POLICY(.tries_max = 3, .delay = coir_seconds(1)));
+    coir_result result = simulate(coir_then(coir_attempt(each), coir_now()), 1);
+    CHECK_OK_INT(result, INT64_C(8000000000));          /* three times two seconds, and two pauses */
+    CHECK_INT(atomic_load(&rounds.count), 3);
+    static const coir_duration limits[] = { { 3500000000 }, { 4500000000 } };           /* in a pause, in a round */
+    for (int i = 0; i < 2; i++) {
+        rounds = (struct rounds){ .fail_times = -1, .takes = { coir_seconds(1), coir_seconds(1), coir_seconds(1) } };
+        coir_io *all = coir_timeout(coir_retry(round_of(&rounds), COIR_POLICY(.delay = coir_seconds(1))), limits[i]);
+        result = simulate(coir_then(coir_catch_code(all, COIR_TIMEOUT, coir_unit()), coir_now()), 1);
+        CHECK_OK_INT(result, limits[i].ns);
+        CHECK_INT(atomic_load(&rounds.count), 2 + i);
+    }
+}
+
+/* Whatever step the cancellation comes before, everything is dropped once and the finalizer of a begun round has run. */
+TEST(io_retry, canceled_at_any_step_nothing_is_left)
+{
+    for (uint64_t seed = 0; seed < (uint64_t)scaled(400); seed++) {
+        CASE("seed %d", (int)seed);
+        atomic_int count = 0;
+        coir_fiber *fiber;
+        coir_io *body = coir_finally(coir_then(coir_pure(thing(-1)), coir_defer(fail_with_thing, &count)), noting("f"));
+        coir_io *io = coir_retry(body, COIR_POLICY(.tries_max = 3, .delay = coir_ns(1), .jitter = 1));
+        coir_io *canceler = coir_then(coir_repeat(coir_yield(), seed % 20), coir_suspend(cancel_it, &fiber));
+        CHECK_STR(simulated_with(coir_then(forking(seed % 2 == 0 ? coir_io_ref(io) : io, &fiber), canceler), seed), "OK 0");
+        if (seed % 2 == 0)
+            coir_io_drop(io);
+        coir_fiber_drop(fiber);
+        CHECK_INT(atomic_load(&things_alive), 0);
+        const char *said = notes();
+        CHECK(strchr(said, '!') == NULL);
+        int finals = 0;
+        for (const char *c = said; *c != '\0'; c++)
+            finals += *c == 'f';
+        CHECK(finals >= atomic_load(&count));           /* a round may have been canceled before its try */
     }
 }
 

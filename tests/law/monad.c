@@ -541,6 +541,16 @@ static coir_io *repeat_3(uint64_t s)           { return coir_repeat(m(s), 3); }
 static coir_io *thrice(uint64_t s)             { return coir_then(m(s), coir_then(m(s), m(s))); }
 static coir_io *repeat_0(uint64_t s)           { return coir_repeat(m(s), 0); }
 static coir_io *unit(uint64_t s)               { (void)s; return coir_unit(); }
+static coir_io *retry_1(uint64_t s)            { return coir_retry(m(s), COIR_POLICY(.tries_max = 1)); }
+static coir_io *retry_3(uint64_t s)            { return coir_retry(m(s), COIR_POLICY(.tries_max = 3)); }
+static coir_io *or_else_3(uint64_t s)          { return coir_or_else(m(s), coir_or_else(m(s), m(s))); }
+static coir_io *retry_retry(uint64_t s)
+{
+    return coir_retry(coir_retry(m(s), COIR_POLICY(.tries_max = 2)), COIR_POLICY(.tries_max = 2));
+}
+static coir_io *retry_4(uint64_t s)            { return coir_retry(m(s), COIR_POLICY(.tries_max = 4)); }
+static coir_io *repeat_policy_3(uint64_t s)    { return coir_repeat_policy(m(s), COIR_POLICY(.tries_max = 3)); }
+static coir_io *keep_running_1(uint64_t s)     { return coir_keep_running(m(s), COIR_POLICY(.tries_max = 1)); }
 static coir_io *while_false(uint64_t s)        { return coir_while(m(s), is_small, NULL); }
 static coir_io *traverse_3(uint64_t s)         { struct plan p = k(s); return coir_traverse_copy(3, indexed, &p, sizeof p); }
 static coir_io *zip_3(uint64_t s)
@@ -580,6 +590,11 @@ static coir_io *built_twice(uint64_t s)        { return coir_then(coir_attempt(m
 static const struct law loop_laws[] = {
     { "repeat(m, 3) is m three times",          repeat_3,           thrice,             true },
     { "repeat(m, 0) is unit",                   repeat_0,           unit,               true },
+    { "retry once is m",                        retry_1,            m,                  true },
+    { "retry(m, 3) is m or else m or else m",   retry_3,            or_else_3,          true },
+    { "retry(retry(m, 2), 2) is retry(m, 4)",   retry_retry,        retry_4,            true },
+    { "repeat_policy(m, 3) is repeat(m, 3)",    repeat_policy_3,    repeat_3,           true },
+    { "keep_running once is m",                 keep_running_1,     m,                  true },
     { "while(m, never) is m",                   while_false,        m,                  true },
     { "iterate three times is repeat(m, 3)",    iterate_3,          repeat_3,           true },
     { "traverse(3, f) is zip of f's",           traverse_3,         zip_3,              true },

@@ -858,6 +858,17 @@ static coir_io *build_arrow(const struct term *term, const struct scope *scope)
     return keeping(&env, io);
 }
 
+static coir_io *build_retry(const struct term *term, coir_io *io)
+{
+    coir_schedule *further = coir_schedule_recurs(term->times % 4);
+    switch ((enum retry)term->how) {
+    case RETRY_ERRORS: return coir_retry_by(io, further);
+    case RETRY_VALUES: return coir_repeat_by(io, further);
+    case RETRY_BOTH:   break;
+    }
+    return coir_keep_running_by(io, further);
+}
+
 static coir_io *build_wrapped(const struct term *term, const struct scope *scope)
 {
     struct env env = env_of(term, scope);
@@ -877,6 +888,7 @@ static coir_io *build_wrapped(const struct term *term, const struct scope *scope
     case OP_LOCAL:      return coir_local(io, world_make(term->value, false));
     case OP_CONTRA_MAP: return coir_contra_map_copy(io, other_context, &env, sizeof env);
     case OP_WITH_KEY:   return coir_with_key(world.keys[term->which], world_make(term->value, false), io);
+    case OP_RETRY:      return build_retry(term, io);
     default:            return coir_repeat(io, term->times % 4);
     }
 }

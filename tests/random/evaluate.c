@@ -437,6 +437,18 @@ static struct result repeat(struct fiber *fiber, struct made *made)
     return r;
 }
 
+static struct result retry(struct fiber *fiber, struct made *made)
+{
+    enum retry after = made->term->how;
+    for (unsigned left = made->term->times % 4;; left--) {
+        struct result r = evaluate_kid(fiber, made, 0);
+        bool is_asked = (r.tag == COIR_ERROR && after != RETRY_VALUES) || (r.tag == COIR_OK && after != RETRY_ERRORS);
+        if (!is_asked || left == 0)
+            return r;
+        drop_result(&r);
+    }
+}
+
 static struct result forever(struct fiber *fiber, struct made *made)
 {
     struct made *body = make_io(made->term->kids[0], made->scope);
@@ -1063,6 +1075,7 @@ static struct result evaluate(struct fiber *fiber, struct made *made)
     case OP_CONTRA_MAP: return contra_map(fiber, made);
     case OP_WITH_KEY:   return with_carried(fiber, made, &fiber->keys[term->which]);
     case OP_REPEAT:     return repeat(fiber, made);
+    case OP_RETRY:      return retry(fiber, made);
     case OP_FOREVER:    return forever(fiber, made);
     case OP_WHILE:      return while_going_on(fiber, made);
     case OP_REC:        return call_itself(fiber, made, term->times % 4);

@@ -50,6 +50,7 @@ OP(LOCAL,         "local",        1,    0,      PLAIN,    CARRIES, 4,      EVERY
 OP(CONTRA_MAP,    "contra_map",   1,    0,      CONTEXT,  BEARS,   3,      EVERYWHERE)
 OP(WITH_KEY,      "with_key",     1,    0,      PLAIN,    CARRIES, 4,      EVERYWHERE)
 OP(REPEAT,        "repeat",       1,    0,      PLAIN,    NONE,    3,      EVERYWHERE)
+OP(RETRY,         "once more",    1,    0,      RETRY,    NONE,    4,      EVERYWHERE)
 OP(FOREVER,       "forever",      1,    0,      PLAIN,    BEARS,   2,      EVERYWHERE)
 OP(WHILE,         "while",        1,    0,      PLAIN,    NONE,    2,      EVERYWHERE)
 OP(REC,           "rec",          1,    1,      REC,      NONE,    3,      EVERYWHERE)

@@ -23,7 +23,7 @@ static void print_looks(const struct term *term, FILE *out)
 static void print_figures(const struct term *term, FILE *out)
 {
     switch (term->op) {
-    case OP_REPEAT: case OP_FOREVER: case OP_WHILE: case OP_REC: case OP_TRAVERSE: case OP_FOR_EACH:
+    case OP_REPEAT: case OP_RETRY: case OP_FOREVER: case OP_WHILE: case OP_REC: case OP_TRAVERSE: case OP_FOR_EACH:
         fprintf(out, " %u times", term->times % 4);
         break;
     case OP_HOLD: case OP_TRY: case OP_ACQUIRE: case OP_RELEASE: case OP_RELEASE_FREE: case OP_ASK_WRONG:

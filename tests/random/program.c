@@ -105,6 +105,7 @@ static const char *const suspend_names[]  = { "body", "NULL", "ready body" };
 static const char *const use_names[]      = { "leave", "drop", "give", "fail with it", "panic with it", "as", "keep", "pair", "finally it",
                                               "keep share", "as context", "as key", "call", "owned by body", "second item", "unbox",
                                               "NULL", "drop, NULL", "ready body" };
+static const char *const retry_names[]    = { "after errors", "after values", "after either" };
 static const char *const twice_names[]    = { "attempt, then again", "zip", "or else", "finally" };
 static const char *const redeem_names[]   = { "leave", "give", "box", "take the value", "NULL", "drop, NULL", "ready body" };
 static const char *const final_names[]    = { "body", "unit", "NULL", "ready body" };
@@ -125,7 +126,7 @@ const struct ways_facts random_ways[WAYS] = {
     [WAYS_USE] = LIST(use_names),           [WAYS_TWICE] = LIST(twice_names),      [WAYS_REDEEM] = LIST(redeem_names),
     [WAYS_FINAL] = LIST(final_names),       [WAYS_ROUTINE] = LIST(routine_names),  [WAYS_HOLD] = LIST(hold_names),
     [WAYS_WRONG] = LIST(wrong_names),       [WAYS_FORK] = LIST(fork_names),        [WAYS_PARALLEL] = LIST(parallel_names),
-    [WAYS_WAIT] = LIST(wait_names),
+    [WAYS_WAIT] = LIST(wait_names),         [WAYS_RETRY] = LIST(retry_names),
 };
 
 enum value { VALUE_NONE, VALUE_CARRIES, VALUE_BEARS };
