@@ -193,21 +193,28 @@ static size_t ring_end(const struct graph *graph, struct edge *start, coir_resul
     return woken;
 }
 
-size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
+/* All of them; with a report the first. */
+static size_t rings_end(const struct graph *graph, coir_result *report)
 {
-    struct graph graph = graph_of(run);
     size_t woken = 0;
     uint32_t walk = 0;
-    for (size_t i = 0; i < graph.count && !(report != NULL && woken > 0); i++) {
-        struct edge *edge = &graph.edges[i];
+    for (size_t i = 0; i < graph->count && !(report != NULL && woken > 0); i++) {
+        struct edge *edge = &graph->edges[i];
         walk++;
         while (edge != NULL && edge->mark == 0 && edge->seen.known.holder != 0) {
             edge->mark = walk;
-            edge = edge_after(&graph, edge);
+            edge = edge_after(graph, edge);
         }
         if (edge != NULL && edge->mark == walk)
-            woken += ring_end(&graph, edge, report);
+            woken += ring_end(graph, edge, report);
     }
+    return woken;
+}
+
+size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
+{
+    struct graph graph = graph_of(run);
+    size_t woken = rings_end(&graph, report);
     if (!graph.complete)
         counter_add(&coir__me.seat->edges_begun, 1);
     graph_done(&graph);
@@ -222,27 +229,36 @@ static coir_result silence_verdict(const struct edge *edge)
     return verdict(text);
 }
 
-/* Whether silence ends this wait. Who waits for a fiber is let be, for that fiber's wait ends. Only if no wait for an object is left do
- * those remain who wait for the first of several fibers, who in the end wait for them: they are no ring that has one way out. */
-static bool is_concerned(const struct edge *edge, bool objects)
+/*
+ * What silence ends, when there are no rings: the first of these that there is. Every wait for an object: who waits for fibers is let be meanwhile, for
+ * those end. Without such, every wait for the first of several fibers, who in the end wait for it: they are no ring that has one way out. And last
+ * every wait for a fiber: one of them at least leads back to itself by way of a scope, whose owner waits for all of its children.
+ */
+enum concern { FOR_OBJECT, FOR_FIRST_OF_SEVERAL, FOR_FIBER, CONCERNS };
+
+static bool is_concerned(const struct edge *edge, enum concern concern)
 {
     const struct waits_for *known = &edge->seen.known;
-    return objects ? !known->for_fiber : known->for_fiber && known->holder == 0 && !known->is_let_be;
+    switch (concern) {
+    case FOR_OBJECT:
+        return !known->for_fiber;
+    case FOR_FIRST_OF_SEVERAL:
+        return known->for_fiber && known->holder == 0 && !known->is_let_be;
+    default:
+        return known->for_fiber && !known->is_let_be;
+    }
 }
 
-/*
- * Without memory for notes. Nobody moves in a silent run, so what would have been noted can be looked up again each time. What is ended is
- * the first of these that there is: every wait for an object; every wait for the first of several fibers; otherwise all wait for one
- * fiber each, so there is a ring, of which one wait is enough, for the others end with it.
- */
-struct unnoted { bool objects; coir_fiber *taken; size_t count; };
+/* Without memory for notes. Nobody moves in a silent run, so what would have been noted can be looked up again each time. Of a ring one wait is
+ * ended, and the others end with it. */
+struct unnoted { enum concern concern; coir_fiber *taken; size_t count; };
 
 /* Claimed, with its verdict, and linked: it is in no queue. */
 static bool take_unnoted(void *env, coir_fiber *fiber)
 {
     struct unnoted *unnoted = env;
     struct edge edge;
-    if (!edge_of(fiber, &edge) || !is_concerned(&edge, unnoted->objects))
+    if (!edge_of(fiber, &edge) || !is_concerned(&edge, unnoted->concern))
         return true;
     wait_take(&edge);
     if (edge.claim == CLAIM_LOST)
@@ -256,9 +272,9 @@ static bool take_unnoted(void *env, coir_fiber *fiber)
 }
 
 /* As with notes all are claimed before the first goes on. */
-static size_t end_unnoted(struct coir__run *run, bool objects)
+static size_t end_unnoted(struct coir__run *run, enum concern concern)
 {
-    struct unnoted unnoted = { objects, NULL, 0 };
+    struct unnoted unnoted = { concern, NULL, 0 };
     coir__run_each(run, take_unnoted, &unnoted);
     for (coir_fiber *next, *fiber = unnoted.taken; fiber != NULL; fiber = next) {
         next = fiber->next;
@@ -283,10 +299,11 @@ static struct edge edge_sought(struct coir__run *run, uint64_t id)
     return sought.edge;
 }
 
-/* Brent's walk: `behind` stays where it is for twice as long each time, until `ahead` comes round to it. */
-static size_t end_one_of_a_ring(struct coir__run *run)
+/* Brent's walk: `behind` stays where it is for twice as long each time, until `ahead` comes round to it. Gives one of the ring; `from` is 0 if that
+ * is no way to one. */
+static struct edge ring_from(struct coir__run *run, struct edge start)
 {
-    struct edge behind = edge_sought(run, 0), ahead = behind;
+    struct edge behind = start, ahead = start;
     for (uint64_t steps = 0, limit = 1; ; steps++) {
         if (steps == limit) {
             behind = ahead;
@@ -294,15 +311,27 @@ static size_t end_one_of_a_ring(struct coir__run *run)
             steps = 0;
         }
         if (ahead.from == 0 || ahead.seen.known.holder == 0)
-            return 0;
+            return (struct edge){ .from = 0 };
         ahead = edge_sought(run, ahead.seen.known.holder);
         if (ahead.from == behind.from)
-            break;
+            return ahead;
     }
-    wait_take(&ahead);
-    if (ahead.claim == CLAIM_LOST)
+}
+
+static size_t end_one_of_a_ring(struct coir__run *run)
+{
+    struct edge edge = ring_from(run, edge_sought(run, 0));
+    uint64_t first = edge.from;
+    while (edge.from != 0 && edge.seen.known.is_let_be) {
+        edge = edge_sought(run, edge.seen.known.holder);
+        if (edge.from == first)
+            return 0;
+    }
+    if (edge.from != 0)
+        wait_take(&edge);
+    if (edge.claim == CLAIM_LOST)
         return 0;
-    wait_end(&ahead, silence_verdict(&ahead));
+    wait_end(&edge, silence_verdict(&edge));
     return 1;
 }
 
@@ -312,39 +341,42 @@ static size_t silence_unnoted(struct coir__run *run, coir_result *report)
         *report = verdict("nothing is left that could end any wait, and there was no memory to note who waits for what");
         return 1;
     }
-    size_t woken = end_unnoted(run, true);
+    size_t woken = end_unnoted(run, FOR_OBJECT);
     if (woken == 0)
-        woken = end_unnoted(run, false);
-    return woken != 0 ? woken : end_one_of_a_ring(run);
+        woken = end_unnoted(run, FOR_FIRST_OF_SEVERAL);
+    if (woken == 0)
+        woken = end_one_of_a_ring(run);
+    return woken != 0 ? woken : end_unnoted(run, FOR_FIBER);
 }
 
-size_t coir__deadlock_silence(struct coir__run *run, coir_result *report)
+static size_t silence_noted(const struct graph *graph, enum concern concern, coir_result *report)
 {
-    struct graph graph = graph_of(run);
-    if (!graph.complete) {
-        graph_done(&graph);
-        return silence_unnoted(run, report);
-    }
     size_t woken = 0;
-    bool objects = false;
-    for (size_t i = 0; i < graph.count; i++)
-        objects = objects || is_concerned(&graph.edges[i], true);
-    for (size_t i = 0; i < graph.count; i++) {
-        struct edge *edge = &graph.edges[i];
-        if (!is_concerned(edge, objects))
+    for (size_t i = 0; i < graph->count; i++) {
+        struct edge *edge = &graph->edges[i];
+        if (!is_concerned(edge, concern))
             continue;
         if (report != NULL) {                           /* nobody moves: in a silent run it still stands as it was noted */
             *report = silence_verdict(edge);
-            woken = 1;
-            break;
+            return 1;
         }
         wait_take(edge);
     }
-    for (size_t i = 0; report == NULL && i < graph.count; i++)
-        if (graph.edges[i].claim != CLAIM_LOST) {
-            wait_end(&graph.edges[i], silence_verdict(&graph.edges[i]));
+    for (size_t i = 0; report == NULL && i < graph->count; i++)
+        if (graph->edges[i].claim != CLAIM_LOST) {
+            wait_end(&graph->edges[i], silence_verdict(&graph->edges[i]));
             woken++;
         }
+    return woken;
+}
+
+/* The search for rings that came before may have had no memory for its notes: so they come first here, too. */
+size_t coir__deadlock_silence(struct coir__run *run, coir_result *report)
+{
+    struct graph graph = graph_of(run);
+    size_t woken = graph.complete ? rings_end(&graph, report) : silence_unnoted(run, report);
+    for (enum concern concern = FOR_OBJECT; graph.complete && woken == 0 && concern < CONCERNS; concern++)
+        woken = silence_noted(&graph, concern, report);
     graph_done(&graph);
     return woken;
 }

@@ -492,8 +492,6 @@ static void judge_silence(struct coir_sim *sim)
     coir_result report = coir_ok(coir_none());
     bool stop = sim->run.options.on_deadlock == COIR_DEADLOCK_STOP;
     size_t found = coir__deadlock_silence(&sim->run, stop ? &report : NULL);
-    if (found == 0 && load_relaxed(&sim->seat.edges_begun) != sim->edges_judged)
-        return;                                         /* the search for rings had no memory for its notes, and is made again */
     if (found == 0 && (load_relaxed(&sim->foreign) != sim->foreign_taken || load_acquire(&sim->pins) > 0))
         return;                                         /* another thread was just in time, or is about to be */
     if (found == 0)

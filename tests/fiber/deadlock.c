@@ -762,3 +762,30 @@ TEST(deadlock, option_stop_reports_a_ring_of_joins)
         ring_done(&ring);
     }
 }
+
+/* The owner of a scope waits for all of its children: of that wait no one fiber is the end. The child joins another, and that one the owner. */
+struct by_scope { struct gate gate; coir_fiber *owner, *child, *other; };
+
+static coir_io *through_a_scope(struct by_scope *all)
+{
+    coir_io *child = coir_finally(coir_then(passing(&all->gate), joining(&all->other)), noting("child"));
+    coir_io *other = coir_finally(coir_then(passing(&all->gate), joining(&all->owner)), noting("other"));
+    coir_io *owner = coir_scope(coir_then(forking(child, &all->child), coir_unit()));
+    coir_io *forks = coir_then(forking(other, &all->other), forking(owner, &all->owner));
+    return coir_sequence(COIR_IOS(forks, until_parked(&all->owner), opening(&all->gate), coir_attempt(joining(&all->owner))));
+}
+
+TEST(deadlock, ring_that_leads_through_a_scope_is_ended_by_silence)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        struct by_scope all = { .gate = GATE };
+        CHECK_STR(outcome(workers, through_a_scope(&all)), "OK <PANIC DEADLOCK>");
+        const char *both = notes();
+        CHECK_CONTAINS(both, "child");
+        CHECK_CONTAINS(both, "other");
+        CHECK_INT(coir_fiber_status(all.owner), COIR_ENDED);
+        coir_fiber_drop(all.owner);
+        coir_fiber_drop(all.child);
+        coir_fiber_drop(all.other);
+    }
+}
