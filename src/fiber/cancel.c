@@ -154,10 +154,10 @@ void coir__cancel_poke(coir_fiber *fiber)
                 wait_unhold(&fiber->wait);
                 return;
             }
-            wait_take_held(&fiber->wait);
             note_unwinding(sight);
             fiber->result = coir_result_of(COIR_CANCELED, coir_none());
-            fiber->claimed_by = CLAIMED_BY_CANCEL;
+            fiber->claimed_by = CLAIMED_BY_CANCEL;      /* before it is TAKEN: see await_winner() in outside/async.c */
+            wait_take_held(&fiber->wait);
             coir__make_ready(fiber);
             return;
         }

@@ -132,7 +132,8 @@ static inline void wait_resumed(struct wait *wait)
     store_relaxed(&wait->word, (word & ~(uint64_t)WAIT_STATE_MASK) | WAIT_RUNNING);
 }
 
-/* wait_hold: keeps a parked fiber parked for as long as its frame is read. Only loads may come between, no lock. */
+/* wait_hold: keeps a parked fiber parked for as long as its frame is read. Only loads may come between, no lock; and before wait_take_held() what a
+ * claimer writes. */
 static inline bool wait_hold(struct wait *wait)
 {
     uint64_t word = load_acquire(&wait->word);

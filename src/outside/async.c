@@ -205,7 +205,8 @@ static void await_winner(coir_fiber *fiber, struct slot *slot)
             coir_result_drop(&slot->left);
             return;
         }
-        if (fiber->claimed_by == CLAIMED_BY_WAKER && wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN)
+        /* In this order: who else takes the wait has said before that it was him. */
+        if (wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN && fiber->claimed_by == CLAIMED_BY_WAKER)
             return;
         cpu_pause();
     }
