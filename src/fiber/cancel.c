@@ -58,6 +58,26 @@ void coir__scope_request(coir_fiber *fiber, struct cancel_scope *scope)
     (void)exchange_full(&fiber->asked, 1);                                      /* R2 [CANCEL] */
 }
 
+/* No scope is above the mask, and none below one that is further out: those to be lowered are the innermost. */
+struct cancel_scope *coir__scopes_lower(coir_fiber *fiber)
+{
+    for (struct held *held = fiber->held; held != NULL; held = held->next) {
+        struct cancel_scope *scope = scope_of(held);
+        if (scope != NULL && scope->mask <= fiber->mask)
+            return scope;
+        if (scope != NULL)
+            scope->mask = fiber->mask;
+    }
+    return NULL;
+}
+
+void coir__scopes_raise(coir_fiber *fiber, const struct cancel_scope *end)
+{
+    for (struct held *held = fiber->held; held != (end != NULL ? &end->link : NULL); held = held->next)
+        if (scope_of(held) != NULL)
+            scope_of(held)->mask = fiber->mask;
+}
+
 bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber)
 {
     const struct driver *driver = seat->run->driver;

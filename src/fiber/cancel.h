@@ -6,7 +6,8 @@
  * instruction is run, and by a fiber that is suspended; never on the way up, so a value that is there wins. Of several that are visible the
  * outermost counts. What is seen ends the instruction as CANCELED, and the frames unwind up to the scope that was meant.
  *
- * Masks count. Finalizers, releases and cancellers put `floor` under what coir_cancelable() may take off.
+ * Masks count. Where coir_cancelable() takes one off that a scope was opened in, it is off for that scope, too: a mask that is put on inside
+ * hides its requests again, though the count is what it was when the scope was opened. Finalizers, releases and cancellers put `floor` under what coir_cancelable() may take off.
  *
  * [CANCEL]  The accident: the request is not seen by a fiber that is about to be suspended, and the requester sees no wait that it could end.
  *
@@ -29,7 +30,7 @@
 /* A part of a fiber's program that can be called off by itself. It stands in the frame that opened it. */
 struct cancel_scope {
     struct held  link;                                  /* in the fiber's list of what it has open; its `abandon` is NULL */
-    uint32_t     mask;                                  /* O: how deep the mask was when it was opened */
+    uint32_t     mask;                                  /* O: how deep the mask was when it was opened; less where it was taken off since */
     bool         unwinding;                             /* O: a cancellation on its behalf is going up */
     bool         armed;                                 /* O: its timer is */
     _Atomic bool requested;                             /* A [CANCEL] */
@@ -44,6 +45,11 @@ bool coir__scope_meant(coir_fiber *fiber, const struct cancel_scope *scope);
 /* coir__scope_request: asks the scope, which is open, to end. By the fiber's own worker, or under whatever keeps the scope from being closed;
  * then coir__cancel_poke() is to follow, which needs no such thing. */
 void coir__scope_request(coir_fiber *fiber, struct cancel_scope *scope);
+
+/* coir__scopes_lower: after the mask became one less: scopes that were opened under the one that is off see to it. Gives where they end, for
+ * coir__scopes_raise(), which is called after it was put on again. */
+struct cancel_scope *coir__scopes_lower(coir_fiber *fiber);
+void coir__scopes_raise(coir_fiber *fiber, const struct cancel_scope *end);
 
 /* coir__deadlines_arm: before the fiber gives up its worker. False: no memory for a timer. */
 bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber);

@@ -869,6 +869,7 @@ dispatch:
         if (fiber->mask > load_relaxed(&fiber->floor)) {
             fiber->mask--;
             frame->flags |= NODE_SAVED;
+            frame->env = coir__scopes_lower(fiber);
         }
         io = child;
         GO_DOWN();
@@ -1472,7 +1473,10 @@ up:
         POP_FREE();
         GO_UP();
     UP(UNMASK):
-        fiber->mask += (frame->flags & NODE_SAVED) != 0;
+        if (frame->flags & NODE_SAVED) {
+            fiber->mask++;
+            coir__scopes_raise(fiber, frame->env);
+        }
         POP_FREE();
         GO_UP();
     UP(TIMEOUT): {

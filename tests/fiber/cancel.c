@@ -204,6 +204,19 @@ TEST(cancel, masks_count_and_cancelable_takes_one_off)
     }
 }
 
+TEST(cancel, a_mask_inside_cancelable_hides_a_time_out_that_was_opened_outside_of_both)
+{
+    FOR_SEEDS(options) {
+        coir_io *inner = coir_uncancelable(coir_then(coir_sleep(coir_ms(20)), noting("masked")));
+        coir_io *open = coir_cancelable(coir_then(inner, noting("open")));
+        CHECK_STR(simulated(options, coir_uncancelable(coir_timeout_to(open, coir_ms(5), coir_pure(coir_int(7))))), "OK 7");
+        CHECK_STR(notes(), "masked");
+        coir_io *after = coir_then(coir_cancelable(coir_unit()), coir_then(coir_sleep(coir_ms(20)), noting("late")));
+        CHECK_STR(simulated(options, coir_uncancelable(coir_timeout_to(after, coir_ms(5), coir_pure(coir_int(7))))), "OK 7");
+        CHECK_STR(notes(), "");
+    }
+}
+
 TEST(cancel, in_a_finalizer_cancelable_changes_nothing)
 {
     FOR_SEEDS(options) {
