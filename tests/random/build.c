@@ -608,8 +608,10 @@ static coir_io *build_hold(const struct term *term, const struct scope *scope)
     coir_io *body = build_kid(term, 0, scope);
     if (term->times & 4)
         body = coir_then(coir_yield(), body);
-    if (!world.program->is_alone)
-        body = coir_then(coir_defer_copy(entering, &env, sizeof env), coir_finally(body, coir_defer_copy(leaving, &env, sizeof env)));
+    if (!world.program->is_alone) {                     /* masked: whoever entered leaves, also when it is canceled between the two */
+        body = coir_finally(coir_cancelable(body), coir_defer_copy(leaving, &env, sizeof env));
+        body = coir_uncancelable(coir_then(coir_defer_copy(entering, &env, sizeof env), body));
+    }
     if (term->how == HOLD_APART)
         return coir_then(acquire(term), coir_finally(body, release(term)));
     unsigned object = term->which;
@@ -893,7 +895,7 @@ static coir_io *build_wrapped(const struct term *term, const struct scope *scope
     }
 }
 
-static coir_io *build(const struct term *term, const struct scope *scope)
+static coir_io *build_bare(const struct term *term, const struct scope *scope)
 {
     struct env env = { .term = term, .scope = *scope };
     switch (term->op) {
@@ -947,6 +949,14 @@ static coir_io *build(const struct term *term, const struct scope *scope)
     default:
         return build_wrapped(term, scope);
     }
+}
+
+random_around_fn *random_around;
+
+static coir_io *build(const struct term *term, const struct scope *scope)
+{
+    coir_io *io = build_bare(term, scope);
+    return random_around != NULL ? random_around(term, io) : io;
 }
 
 coir_io *random_build(const struct program *program) { return build(program->root, &nothing_in_scope); }

@@ -355,7 +355,9 @@ static uint32_t draw_budget(struct drawing *drawing)
     return budget <= 64 ? budget : budget <= 70 ? UINT32_MAX : 0;       /* COIR_BUDGET_NONE; the default */
 }
 
-struct program *random_program(struct source source)
+struct program *random_program(struct source source) { return random_program_of(source, 250); }
+
+struct program *random_program_of(struct source source, unsigned terms)
 {
     static const unsigned workers[] = { 1, 2, 1, 4 };
     struct program *program = calloc(1, sizeof *program);
@@ -372,7 +374,7 @@ struct program *random_program(struct source source)
     program->runs_twice = draw(&drawing, 5) == 1;
     program->is_shown = draw(&drawing, 8) == 1;
     program->context = draw_plan(&drawing, false);
-    drawing.left = 3 + (int)draw(&drawing, 250);
+    drawing.left = 3 + (int)draw(&drawing, terms);
     program->root = draw_term(&drawing, &outside);
     return program;
 }

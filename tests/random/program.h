@@ -173,7 +173,9 @@ struct program {
     struct how   how;                                   /* drawn with it, for whoever wants no other */
 };
 
+/* random_program_of: one of about so many terms at most. */
 struct program *random_program(struct source source);
+struct program *random_program_of(struct source source, unsigned terms);
 void            random_program_drop(struct program *program);
 /* random_print: the tree, a line a term, with the schedule. */
 void            random_print(const struct program *program, FILE *out);

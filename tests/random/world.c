@@ -223,7 +223,7 @@ struct book *world_book(struct book *parent)
 void world_open(struct book *book)
 {
     pthread_mutex_lock(&world.lock);
-    if (world.fibers_count < WORLD_FIBERS_MAX) {
+    if (world.fibers_count < WORLD_FIBERS_MAX && !world.is_mute) {
         world.fibers[world.fibers_count].id = coir_current_id();
         world.fibers[world.fibers_count++].book = book;
     }

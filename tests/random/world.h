@@ -28,6 +28,7 @@ struct world {
     struct arena arena;
     struct { uint64_t id; struct book *book; } fibers[WORLD_FIBERS_MAX];
     size_t       fibers_count;
+    bool         is_mute;                               /* nobody keeps a book */
     struct text  wrong, unseen[WORLD_FIBERS_MAX];
     size_t       unseen_count;
     atomic_int   alive, born, owned;                    /* things, those that callbacks bore, and what ios own */
