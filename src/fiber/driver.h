@@ -28,6 +28,8 @@ enum clock_kind { CLOCK_OF_RUN, CLOCK_OF_EPOCH };
 struct driver {
     /* ready: a fiber that was woken may go on. From any thread; the run is pinned by the caller or cannot end before. */
     void (*ready)(struct coir__run *run, coir_fiber *fiber);
+    /* next: the same from a seat whose fiber has just ended, which will do nothing else before it looks for the next one. */
+    void (*next)(struct coir__run *run, coir_fiber *fiber);
     /* start: `count` fibers, new or woken, chained by `next`, the first to run first. From the seat. */
     void (*start)(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count);
     int64_t (*now)(struct coir__run *run, enum clock_kind clock);

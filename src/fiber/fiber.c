@@ -487,13 +487,17 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     store_release(&fiber->phase, PHASE_ENDED);                                  /* [FIBER-END] */
     coir_fiber *woken = fiber->waiters == NULL ? NULL : waiters_claim(fiber);
     ck_spinlock_fas_unlock(&fiber->lock);
+    coir_fiber_drop(fiber);                             /* not the last reference if somebody was woken: he has one */
     for (coir_fiber *next; woken != NULL; woken = next) {
         struct coir__run *run = run_of(woken);
         next = woken->next;
-        coir__make_ready(woken);
-        unpin_foreign(run);
+        if (likely(run == seat->run)) {
+            run->driver->next(run, woken);
+        } else {
+            run->driver->ready(run, woken);
+            run->driver->unpin(run);
+        }
     }
-    coir_fiber_drop(fiber);
 }
 
 void coir__fiber_discard(coir_fiber *fiber)

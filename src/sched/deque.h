@@ -9,6 +9,8 @@
  *   push    at the store of bottom
  *   pop     at the store of bottom, but for the last entry, where it is the compare-and-swap of top
  *   steal   at the compare-and-swap of top
+ * What looks like the last entry to the owner it takes as a thief does, by that compare-and-swap alone, which saves the fence. A stale top only
+ * makes the deque look fuller than it is: then the owner goes the other way, where it reads top again.
  * Push is wait-free, pop too; a steal that fails lost to another one, or to the owner. No ABA: top only grows, 2^63 steals.
  *
  * [DEQUE-PUSH]  push() releases bottom, steal() acquires it: the thief sees the slot, and the fiber behind it.
@@ -62,20 +64,23 @@ static inline bool deque_push(struct deque *deque, coir_fiber *fiber)
 
 static inline coir_fiber *deque_pop(struct deque *deque)
 {
-    int64_t bottom = load_relaxed(&deque->bottom);
-    if (load_relaxed(&deque->top) >= bottom)            /* empty: top only grows, so a stale one errs on the safe side */
+    int64_t bottom = load_relaxed(&deque->bottom), top = load_relaxed(&deque->top);
+    if (top >= bottom)                                  /* empty: top only grows, so a stale one errs on the safe side */
         return NULL;
     bottom--;
+    coir_fiber *fiber = load_relaxed(deque_slot(deque, bottom));
+    if (top == bottom)
+        return cas_full(&deque->top, &top, top + 1) ? fiber : NULL;
     store_relaxed(&deque->bottom, bottom);                                      /* O1 */
     fence_full();                                                               /* [DEQUE-LAST] pairs with deque_steal() */
-    int64_t top = load_relaxed(&deque->top);                                    /* O2 */
-    coir_fiber *fiber = NULL;
+    top = load_relaxed(&deque->top);                                            /* O2 */
     if (likely(top <= bottom)) {
-        fiber = load_relaxed(deque_slot(deque, bottom));
         if (likely(top < bottom))
             return fiber;
         if (!cas_full(&deque->top, &top, top + 1))
             fiber = NULL;                               /* a thief has it */
+    } else {
+        fiber = NULL;
     }
     store_relaxed(&deque->bottom, bottom + 1);
     return fiber;

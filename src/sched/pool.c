@@ -174,6 +174,16 @@ static void drive_ready(struct coir__run *run, coir_fiber *fiber)
         pool_inject(pool_of(run), fiber);
 }
 
+/* What this end wakes runs next, and so needs no queue; of several the last one does. */
+static void drive_next(struct coir__run *run, coir_fiber *fiber)
+{
+    struct worker *worker = worker_of(coir__me.seat);
+    (void)run;
+    if (unlikely(worker->next != NULL))
+        worker_push(worker, worker->next);
+    worker->next = fiber;
+}
+
 /* A list is pushed backwards, so that its first is the first to run; what the deque cannot hold waits behind. */
 static void drive_start(struct coir__seat *seat, coir_fiber *first, coir_fiber *last, size_t count)
 {
@@ -233,8 +243,8 @@ static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&pool_of(run)->
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&pool_of(run)->pins, 1u); }           /* [PIN] */
 
 static const struct driver pool_driver = {
-    .ready = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw, .timer_arm = drive_timer_arm,
-    .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
+    .ready = drive_ready, .next = drive_next, .start = drive_start, .now = drive_now, .draw = drive_draw,
+    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
 };
 
 /* -------------------------------------------------------------------------------------------------------- finding work */
@@ -286,12 +296,24 @@ static coir_fiber *worker_take_backlog(struct worker *worker)
  * branch of a fork-join tree, and with it memory. */
 static coir_fiber *worker_take_oldest(struct worker *worker)
 {
+    if (worker->next != NULL)
+        worker_push(worker, worker->next);              /* it waits for another turn, and others may take it */
+    worker->next = NULL;
     coir_fiber *fiber = worker->turns / FAIRNESS % DEQUE_SHARE == 0 ? deque_steal(&worker->deque) : NULL;
     if (fiber == NULL)
         fiber = worker_take_injected(worker);
     if (fiber == NULL)
         fiber = worker_take_yielded(worker);
     return fiber != NULL ? fiber : backlog_take(&worker->backlog, 1);       /* one: the deque may be full */
+}
+
+static inline coir_fiber *worker_take_newest(struct worker *worker)
+{
+    coir_fiber *fiber = worker->next;
+    if (fiber == NULL)
+        return deque_pop(&worker->deque);
+    worker->next = NULL;
+    return fiber;
 }
 
 static bool worker_has_more(struct worker *worker)
@@ -337,7 +359,7 @@ static coir_fiber *worker_take_own(struct worker *worker)
     if (unlikely(++worker->turns % FAIRNESS == 0))
         fiber = worker_take_oldest(worker);
     if (fiber == NULL)
-        fiber = deque_pop(&worker->deque);
+        fiber = worker_take_newest(worker);
     if (fiber == NULL)
         fiber = worker_take_yielded(worker);
     if (fiber == NULL)

@@ -31,6 +31,7 @@ struct worker {
     unsigned          index;                            /* I */
     pthread_t         thread;                           /* I; not of worker 0, which is the caller of coir_run() */
     coir_fiber       *spent;                            /* O: the fiber that yielded in this turn */
+    coir_fiber       *next;                             /* O: whom the end of this turn has woken: runs next. Nobody else sees it */
     uint64_t          turns;                            /* O */
     struct random     random;                           /* O: where to steal first */
     struct worker    *parked_next, *parked_prev;        /* L: in pool->parked */

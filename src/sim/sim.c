@@ -111,8 +111,8 @@ static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&sim_of(run)->p
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&sim_of(run)->pins, 1u); }            /* [SIM-PIN] */
 
 static const struct driver sim_driver = {
-    .ready = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw, .timer_arm = drive_timer_arm,
-    .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
+    .ready = drive_ready, .next = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw,
+    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
 };
 
 struct coir_sim *coir__sim_of_thread(void)
