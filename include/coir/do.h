@@ -35,8 +35,9 @@ extern "C" {
 #endif
 
 typedef struct coir_routine {
-    unsigned    at;                                     /* where to go on: 0, a line, or COIR_FINALLY_; the runtime's */
+    unsigned    at;                                     /* where to go on: 0, a line, COIR_ENDED_ or COIR_FINALLY_; the runtime's */
     unsigned    flags;                                  /* the runtime's */
+    size_t      size;                                   /* of the frame, which stands behind this; the runtime's */
     coir_result result;                                 /* what the last await gave; in COIR_FINALLY: how the body ended */
 } coir_routine;
 
@@ -48,35 +49,43 @@ COIR_API COIR_MUST_USE coir_io *coir_do(coir_step_fn *step, const void *frame, s
 /* COIR_BEGIN(self, type, my): opens the body; `my` is the frame. A `type` of another size than coir_do() was given is a panic. */
 #define COIR_BEGIN(self, type, my)                                                              \
     coir_routine *const coir_self_ = (self);                                                    \
-    type *const my = (type *)coir_routine_frame_(coir_self_, sizeof(type));                     \
-    if (my == NULL)                                                                             \
+    type *const my = (type *)(void *)(coir_self_ + 1);                                          \
+    if (coir_self_->size != sizeof(type))                                                       \
         return coir_routine_lost_(coir_self_);                                                  \
+    coir_go_on_: __attribute__((__unused__));                                                   \
     switch (coir_self_->at) { case 0:
 
 /* COIR_AWAIT(io): runs io; a failure ends the routine. COIR_TRY(io): goes on with OK and ERROR alike; a panic or a cancellation
  * ends the routine (COIR_TRY(coir_attempt(io)) shows panics). */
-#define COIR_AWAIT(io)  do { return coir_routine_await_(coir_self_, __LINE__, (io)); case __LINE__:; } while (0)
-#define COIR_TRY(io)    do { return coir_routine_try_(coir_self_, __LINE__, (io)); case __LINE__:; } while (0)
+#define COIR_AWAIT(io)  do { return coir_routine_await_(coir_self_, __LINE__, COIR_AWAITS_, (io)); case __LINE__:; } while (0)
+#define COIR_TRY(io)    do { return coir_routine_await_(coir_self_, __LINE__, COIR_TRIES_, (io)); case __LINE__:; } while (0)
 
 /* How the body ends: with a value, an error, or by becoming another io, which runs in the routine's place, in constant memory,
  * after what COIR_FINALLY says. Running into COIR_END is COIR_RETURN(coir_none()). */
-#define COIR_RETURN(v)  return coir_routine_end_(coir_self_, COIR_OK, (v))
-#define COIR_RAISE(v)   return coir_routine_end_(coir_self_, COIR_ERROR, (v))
+#define COIR_RETURN(v)  do { coir_routine_end_(coir_self_, COIR_OK, (v)); goto coir_go_on_; } while (0)
+#define COIR_RAISE(v)   do { coir_routine_end_(coir_self_, COIR_ERROR, (v)); goto coir_go_on_; } while (0)
 #define COIR_BECOME(io) return coir_routine_become_(coir_self_, (io))
 
 /* COIR_FINALLY: opens the part that runs once on every way out: return, raise, become, a failed await, a panic, a cancellation. It
  * cannot be canceled, may await, and drops what the frame holds: coir_drop() of a zeroed field does nothing. Its failure is
  * appended to the outcome, as a finalizer's. For what it awaits there may be no memory, which ends it: so it drops first, and what must
  * be awaited for certain was built before and kept in the frame. */
-#define COIR_FINALLY    return coir_routine_end_(coir_self_, COIR_OK, coir_none()); case COIR_FINALLY_:
+#define COIR_FINALLY    COIR_RETURN(coir_none()); case COIR_ENDED_: return coir_routine_ended_(coir_self_); case COIR_FINALLY_:
 #define COIR_END        return coir_routine_leave_(coir_self_); default: break; } return coir_routine_lost_(coir_self_)
 
-/* What the macros need. */
+/* What the macros need. A body that ends goes to COIR_ENDED_, which is there if a final part is: otherwise the whole has ended with it. */
+#define COIR_ENDED_   0x7ffffffeu
 #define COIR_FINALLY_ 0x7fffffffu
-COIR_API void    *coir_routine_frame_(coir_routine *self, size_t size);
-COIR_API coir_io *coir_routine_await_(coir_routine *self, unsigned at, coir_io *io);
-COIR_API coir_io *coir_routine_try_(coir_routine *self, unsigned at, coir_io *io);
-COIR_API coir_io *coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value);
+#define COIR_AWAITS_  1u
+#define COIR_TRIES_   2u
+static inline coir_io *coir_routine_await_(coir_routine *self, unsigned at, unsigned how, coir_io *io)
+{
+    self->at = at;
+    self->flags = how;
+    return io;
+}
+COIR_API void     coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value);
+COIR_API coir_io *coir_routine_ended_(coir_routine *self);
 COIR_API coir_io *coir_routine_become_(coir_routine *self, coir_io *io);
 COIR_API coir_io *coir_routine_leave_(coir_routine *self);
 COIR_API coir_io *coir_routine_lost_(coir_routine *self);

@@ -114,7 +114,7 @@ COIR_API COIR_MUST_USE coir_io *coir_opened_close(coir_value opened, const coir_
  */
 #define COIR_HOLD(place, resource)                                                                                      \
     do {                                                                                                                \
-        return coir_routine_await_(coir_self_, __LINE__, coir_resource_hold_(resource));                                \
+        return coir_routine_await_(coir_self_, __LINE__, COIR_AWAITS_, coir_resource_hold_(resource));                                \
         case __LINE__:                                                                                                  \
             (place) = coir_take(&coir_self_->result.value);                                                             \
     } while (0)

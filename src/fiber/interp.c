@@ -219,7 +219,8 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
         break;
     case OP_ROUTINE:
         coir_result_drop(&frame->routine.routine.result);
-        coir_result_drop(&frame->routine.outcome);
+        if (frame->flags & NODE_SAVED)
+            coir_result_drop(&frame->routine.outcome);
         FALL_THROUGH;
     case OP_ROUTINE_OVER:
         coir_io_drop(frame->routine.become);
@@ -326,6 +327,7 @@ static coir_result routine_end_of_part(const coir_fiber *fiber, coir_io *frame, 
     coir_io_drop(given);                                /* returned without COIR_AWAIT: no notation leaves one */
     switch (routine->flags) {
     case ROUTINE_ENDED:
+    case ROUTINE_OVER:
         return coir_result_take(&routine->result);
     case ROUTINE_AWAIT:
     case ROUTINE_TRY:
@@ -365,8 +367,10 @@ static bool routine_finalize(coir_fiber *fiber, coir_io *frame, coir_io **io, co
     routine_enter_final(fiber, frame);
     routine->flags = 0;
     *io = frame->step(routine);
-    if (routine_awaits(routine, *io))
+    if (routine_awaits(routine, *io)) {
+        coir__routine_save(frame);
         return true;
+    }
     if (likely(routine->flags == ROUTINE_LOST && !(frame->flags & NODE_SAVED))) {
         final_leave(fiber, frame->floor);               /* it has no COIR_FINALLY */
         coir__set(result, &routine->result);
@@ -1054,8 +1058,19 @@ stay:                                                   /* frame is top, a MACHI
 step:                                                   /* frame is top, a ROUTINE */
     frame->routine.routine.flags = 0;
     {
-        coir_io *next = frame->step(&frame->routine.routine);
-        if (routine_awaits(&frame->routine.routine, next) || routine_part_ended(fiber, frame, &next, &result)) {
+        coir_routine *routine = &frame->routine.routine;
+        coir_io *next = frame->step(routine);
+        if (routine_awaits(routine, next)) {
+            coir__routine_save(frame);
+            io = next;
+            borrowed = false;
+            GO_DOWN();
+        }
+        if (likely(routine->flags == ROUTINE_OVER && next == NULL)) {
+            coir__set(&result, &routine->result);
+            goto routine_over;
+        }
+        if (routine_part_ended(fiber, frame, &next, &result)) {
             io = next;
             borrowed = false;
             GO_DOWN();

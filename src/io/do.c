@@ -6,7 +6,8 @@
  * step gives back, and the flags that these functions leave, tell the interpreter how to go on:
  *
  *     AWAIT, TRY    an io to run, whose result is offered according to the flag
- *     ENDED         routine.result is the outcome of the body
+ *     ENDED         routine.result is the outcome of the body, or the final part's
+ *     OVER          routine.result is the outcome of the whole, which has no final part
  *     BECOMES       routine.become is to run in the routine's place
  *     LEFT          COIR_FINALLY, or the whole, has been run through
  *     LOST          the step came to no place that the notation knows: routine.result is a panic
@@ -29,8 +30,10 @@ coir_io *coir_do(coir_step_fn *step, const void *frame, size_t size)
     node->child = NULL;
     node->step = step;
     node->env = NULL;
-    memset(&node->routine, 0, sizeof node->routine);
-    node->routine.size = size;
+    node->routine.become = node->routine.holds = NULL;
+    node->routine.routine.at = node->routine.routine.flags = 0;
+    node->routine.routine.size = size;
+    coir__set_ok(&node->routine.routine.result, coir_none());
     if (frame != NULL)
         memcpy(coir__routine_bytes(node), frame, size);
     else
@@ -38,45 +41,19 @@ coir_io *coir_do(coir_step_fn *step, const void *frame, size_t size)
     return node;
 }
 
-/* Inside COIR_FINALLY the body's outcome stands in routine.result until something else needs the place. */
-static void outcome_save(coir_routine *self)
+void coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value)
 {
-    coir_io *frame = container(self);
-    if (!(frame->flags & NODE_FINAL) || frame->flags & NODE_SAVED)
-        return;
-    frame->routine.outcome = coir_result_take(&self->result);
-    frame->flags |= NODE_SAVED;
-}
-
-void *coir_routine_frame_(coir_routine *self, size_t size)
-{
-    return container(self)->routine.size == size ? coir__routine_bytes(container(self)) : NULL;
-}
-
-coir_io *coir_routine_await_(coir_routine *self, unsigned at, coir_io *io)
-{
-    outcome_save(self);
-    self->at = at;
-    self->flags = ROUTINE_AWAIT;
-    return io;
-}
-
-coir_io *coir_routine_try_(coir_routine *self, unsigned at, coir_io *io)
-{
-    outcome_save(self);
-    self->at = at;
-    self->flags = ROUTINE_TRY;
-    return io;
-}
-
-coir_io *coir_routine_end_(coir_routine *self, coir_tag tag, coir_value value)
-{
-    outcome_save(self);
+    coir__routine_save(container(self));
     if (unlikely(self->result.value.type != NULL || self->result.also != NULL))
         coir_result_drop(&self->result);
     coir__set_ok(&self->result, value);
     self->result.tag = tag;
     coir__check(&self->result);
+    self->at = COIR_ENDED_;
+}
+
+coir_io *coir_routine_ended_(coir_routine *self)
+{
     self->flags = ROUTINE_ENDED;
     return NULL;
 }
@@ -85,7 +62,8 @@ coir_io *coir_routine_become_(coir_routine *self, coir_io *io)
 {
     if (container(self)->flags & NODE_FINAL) {
         coir_io_drop(io);
-        return coir_routine_end_(self, COIR_PANIC, coir__error(DOMAIN_COIR, COIR_MISUSE, "COIR_BECOME inside COIR_FINALLY"));
+        coir_routine_end_(self, COIR_PANIC, coir__error(DOMAIN_COIR, COIR_MISUSE, "COIR_BECOME inside COIR_FINALLY"));
+        return coir_routine_ended_(self);
     }
     container(self)->routine.become = io;
     coir_result_drop(&self->result);
@@ -101,6 +79,6 @@ coir_io *coir_routine_leave_(coir_routine *self)
 
 coir_io *coir_routine_lost_(coir_routine *self)
 {
-    self->flags = ROUTINE_LOST;
+    self->flags = self->at == COIR_ENDED_ ? ROUTINE_OVER : ROUTINE_LOST;
     return NULL;
 }

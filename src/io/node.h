@@ -141,7 +141,7 @@ struct coir_io {
         struct gather gather;                           /* TRAVERSE */
         struct { coir_value list; struct gather gather; coir_value kept; } each;                 /* EACH: list is `state` */
         struct { struct gather gather; } zip;
-        struct { coir_routine routine; coir_result outcome; coir_io *become, *holds; size_t size; } routine;     /* ROUTINE: holds, the
+        struct { coir_io *become, *holds; coir_result outcome; coir_routine routine; } routine;  /* ROUTINE: outcome, if NODE_SAVED; holds, the
                                                          * frames of what COIR_HOLD acquired, the last one first */
         struct { int64_t number; struct waiter waiter; } prim_own;              /* PRIM: more behind it if the primitive says so */
         struct { int64_t number; struct waiter waiter; coir_io *body; } hold;   /* HOLD; in its frame body is its child */
