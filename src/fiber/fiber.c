@@ -311,9 +311,9 @@ static void fiber_empty(struct buried *buried)
     slot_give(fiber);
 }
 
-/* The last reference has gone. A result may hold another fiber's handle, so dropping it must not recurse. Away from the workers of a run that
- * goes on a failure that nobody saw is left in the slot: a worker tells it. */
-static void fiber_free(coir_fiber *fiber)
+/* A result may hold another fiber's handle, so dropping it must not recurse. Away from the workers of a run that goes on a failure that nobody
+ * saw is left in the slot: a worker tells it. */
+static NOINLINE void fiber_free_slow(coir_fiber *fiber)
 {
     struct coir__run *run = load_acquire(&slab_of(fiber)->run);
     if (unlikely(fiber->context != NULL))
@@ -334,6 +334,27 @@ static void fiber_free(coir_fiber *fiber)
         slot_give(fiber);
 }
 
+/* The last reference has gone; nearly always on a worker of its run, and nothing is left to be dropped or told. */
+static inline void fiber_free(coir_fiber *fiber)
+{
+    struct coir__seat *seat = coir__me.seat;
+    bool at_home = seat != NULL && seat->run == load_acquire(&slab_of(fiber)->run);
+    if (likely(at_home && fiber->result.tag == COIR_OK && !(fiber->flags & FIBER_TYPED) && fiber->context == NULL && fiber->name == NULL))
+        seat_put_free(seat, fiber);
+    else
+        fiber_free_slow(fiber);
+}
+
+static inline void ref_drop(coir_fiber *fiber)
+{
+    if (load_acquire(&fiber->refs) == 1) {
+        store_relaxed(&fiber->refs, 0);
+        fiber_free(fiber);
+    } else if (fetch_sub_acq_rel(&fiber->refs, 1u) == 1) {
+        fiber_free(fiber);
+    }
+}
+
 coir_fiber *coir_fiber_ref(coir_fiber *fiber)
 {
     if (fiber != NULL)
@@ -343,14 +364,8 @@ coir_fiber *coir_fiber_ref(coir_fiber *fiber)
 
 void coir_fiber_drop(coir_fiber *fiber)
 {
-    if (fiber == NULL)
-        return;
-    if (load_acquire(&fiber->refs) == 1) {
-        store_relaxed(&fiber->refs, 0);
-        fiber_free(fiber);
-    } else if (fetch_sub_acq_rel(&fiber->refs, 1u) == 1) {
-        fiber_free(fiber);
-    }
+    if (fiber != NULL)
+        ref_drop(fiber);
 }
 
 static inline void unpin_foreign(struct coir__run *run)
@@ -464,7 +479,8 @@ static void cancel_rest(struct coir__run *run)
     coir__run_each(run, ask_to_end, NULL);
 }
 
-void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
+/* What an ending fiber leaves, if it does. */
+static NOINLINE void fiber_settle(struct coir__seat *seat, coir_fiber *fiber)
 {
     if (unlikely(fiber->flags & FIBER_MAIN) && seat->run->options.cancel_rest)
         cancel_rest(seat->run);
@@ -476,6 +492,14 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     }
     if (fiber->result.value.type != NULL || fiber->result.also != NULL)
         result_settle(fiber);
+}
+
+void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
+{
+    const coir_result *result = &fiber->result;
+    bool bare = fiber->held == NULL && fiber->context == NULL && result->value.type == NULL && result->also == NULL;
+    if (unlikely(!bare || fiber->flags & FIBER_MAIN))
+        fiber_settle(seat, fiber);
     counter_add(&seat->ended, 1);
     if (load_acquire(&fiber->refs) == 1) {              /* no handle: nobody can wait */
         store_relaxed(&fiber->refs, 0);
@@ -487,7 +511,7 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
     store_release(&fiber->phase, PHASE_ENDED);                                  /* [FIBER-END] */
     coir_fiber *woken = fiber->waiters == NULL ? NULL : waiters_claim(fiber);
     ck_spinlock_fas_unlock(&fiber->lock);
-    coir_fiber_drop(fiber);                             /* not the last reference if somebody was woken: he has one */
+    ref_drop(fiber);                                    /* not the last reference if somebody was woken: he has one */
     for (coir_fiber *next; woken != NULL; woken = next) {
         struct coir__run *run = run_of(woken);
         next = woken->next;

@@ -317,7 +317,8 @@ void coir__frames_drop(coir_fiber *fiber)
 /* A step gave an io to run. */
 static inline bool routine_awaits(const coir_routine *routine, const coir_io *io)
 {
-    return likely(io != NULL && (routine->flags == ROUTINE_AWAIT || routine->flags == ROUTINE_TRY));
+    _Static_assert(ROUTINE_AWAIT == 1 && ROUTINE_TRY == 2, "one comparison tells both");
+    return likely(io != NULL && routine->flags - 1 < 2);
 }
 
 /* What a step that awaits nothing said: the end of the body, or of the final part. */
@@ -992,15 +993,15 @@ no_memory:                                              /* for the frame of a bo
     GO_UP();
 
 arm:                                                    /* frame is top */
-    io = NULL;
-    coir__set_ok(&result, coir_none());                 /* what went before has gone its way */
     if (unlikely(fiber->flags & FIBER_UNTIMED) && !coir__deadlines_arm(seat, fiber)) {
         result = coir__no_memory();
         goto prim_done;
     }
-    SAVE();
+    fiber->io = NULL;
+    fiber->top = top;
+    coir__set_ok(&fiber->result, coir_none());          /* what went before has gone its way */
     wait_begin(&fiber->wait);
-    fiber->flags |= FIBER_WAITING;
+    fiber->flags = (uint8_t)((fiber->flags & ~FIBER_BORROWED) | FIBER_WAITING);
     fiber->claimed_by = CLAIMED_BY_WAKER;               /* until somebody else says so */
     if (frame->prim->arm(fiber, frame, &result) == PRIM_DONE) {
         wait_give_up(&fiber->wait);
