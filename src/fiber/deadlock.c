@@ -60,7 +60,7 @@ static bool edge_of(coir_fiber *fiber, struct edge *edge)
 {
     if (!coir__look(fiber, &edge->seen, NULL, 0))
         return false;
-    edge->from = fiber->id;
+    edge->from = edge->seen.id;
     edge->fiber = fiber;
     edge->claim = CLAIM_LOST;
     edge->mark = 0;

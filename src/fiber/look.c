@@ -71,6 +71,7 @@ bool coir__look(coir_fiber *fiber, struct seen *seen, char *label, size_t size)
     if (!wait_hold(&fiber->wait))
         return false;
     const coir_io *frame = fiber->top;
+    seen->id = fiber->id;
     seen->generation = wait_generation(&fiber->wait);
     seen->awaits = frame->prim->awaits;
     seen->known = frame->prim->waits_for == NULL ? (struct waits_for){ .holder = 0 } : frame->prim->waits_for(frame);

@@ -7,6 +7,7 @@
 #include "fiber/fiber.h"
 
 struct seen {
+    uint64_t         id;                                /* of the fiber */
     uint64_t         generation;                        /* of the wait */
     const char      *awaits;                            /* of its primitive */
     struct waits_for known;
