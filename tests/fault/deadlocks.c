@@ -53,42 +53,21 @@ static coir_io *in_circle(size_t index, coir_io *(*wait)(const coir_value *fiber
 
 static coir_io *wait_for_circle(void *unused) { (void)unused; return waiting_for(behind(0), coir_wait); }
 
-static void circle_begin(void)
+static coir_result run_circle(const coir_options *options, coir_io *(*wait)(const coir_value *fibers))
 {
     circle.gate.is_open = false;
     memset(circle.fibers, 0, sizeof circle.fibers);
-}
-
-static coir_result circle_end(coir_result result)
-{
+    coir_io *forks = coir_sequence(COIR_IOS(in_circle(0, wait), in_circle(1, wait), in_circle(2, wait)));
+    coir_result result = fault_run(coir_then(coir_finally(forks, opening(&circle.gate)), coir_suspend(wait_for_circle, NULL)), options);
     for (size_t i = 0; i < CIRCLE; i++)
         coir_fiber_drop(circle.fibers[i]);
     return result;
-}
-
-static coir_result run_circle(const coir_options *options, coir_io *(*wait)(const coir_value *fibers))
-{
-    circle_begin();
-    coir_io *forks = coir_sequence(COIR_IOS(in_circle(0, wait), in_circle(1, wait), in_circle(2, wait)));
-    return circle_end(fault_run(coir_then(coir_finally(forks, opening(&circle.gate)), coir_suspend(wait_for_circle, NULL)), options));
 }
 
 FAULT_PROGRAM(circle_of_joins, "OK [<PANIC DEADLOCK> <PANIC DEADLOCK>]") { return run_circle(options, join_first); }
 
 /* Who waits for the first of several waits for nobody in particular. */
 FAULT_PROGRAM(circle_of_any, "OK [<PANIC DEADLOCK> <PANIC DEADLOCK>]") { return run_circle(options, coir_wait_any); }
-
-/* The first is the owner of a scope, which waits for its child, the second; that one joins the third, and the third the first. */
-static coir_io *wait_for_owner(void *unused) { (void)unused; return waiting_for(behind(1), coir_wait); }
-
-FAULT_PROGRAM(circle_through_a_scope, "OK <PANIC DEADLOCK>")
-{
-    circle_begin();
-    coir_io *owner = coir_scope(coir_then(in_circle(1, join_first), coir_unit()));
-    coir_io *forks = coir_then(in_circle(2, join_first), forking(owner, &circle.fibers[0]));
-    coir_io *io = coir_then(coir_finally(forks, opening(&circle.gate)), coir_attempt(coir_suspend(wait_for_owner, NULL)));
-    return circle_end(fault_run(io, options));
-}
 
 /* ------------------------------------------------------------------------------------------------------------ silence */
 
