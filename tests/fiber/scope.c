@@ -168,7 +168,7 @@ TEST(scope, on_threads_many_children_of_many_scopes)
 TEST_ALONE(scope, children_that_have_ended_leave_nothing)
 {
     watch_memory();
-    coir_io *few = coir_scope(coir_repeat(joined(coir_unit()), 1000));
+    coir_io *few = coir_scope(coir_repeat(joined(coir_unit()), (uint64_t)scaled(20000)));
     coir_io *many = coir_scope(coir_repeat(joined(coir_unit()), (uint64_t)scaled(100000)));
     long long a_few = peak_of(1, few, "OK 0"), a_lot = peak_of(1, many, "OK 0");
     CHECK(a_lot < a_few + 65536);
