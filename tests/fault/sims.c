@@ -85,7 +85,7 @@ static bool says_no_memory(const coir_result *result)
     return says;
 }
 static bool any_number(void *env, const coir_result *result) { (void)env; return says_no_memory(result) || result->tag == COIR_OK; }
-static bool is_two(void *env, const coir_result *result)     { (void)env; return says_no_memory(result) || result->value.i64 == 2; }
+static bool never(void *env, const coir_result *result)      { (void)env; return says_no_memory(result); }
 
 static coir_result explored(bool (*check)(void *env, const coir_result *result), coir_explore_options *explore)
 {
@@ -115,5 +115,5 @@ FAULT_PROGRAM(explored_in_order, "OK 1")
 
 FAULT_PROGRAM(explored_to_a_failure, "OK 0")
 {
-    return explored(is_two, &(coir_explore_options){ .exhaustive = true, .runs = 1000, .run = options });
+    return explored(never, &(coir_explore_options){ .exhaustive = true, .runs = 8, .run = options });
 }
