@@ -1,5 +1,5 @@
 /*
- * instructions.c - each instruction by itself, owned and shared
+ * instructions.c - each instruction by itself, owned, shared, and in a fiber of its own
  *
  * Each is built when its turn comes, and attempted: where it lacks memory the others go on. Shared means twice under one reference each: the
  * first time borrowed, the second time owned by the last who has it.
@@ -324,29 +324,41 @@ static const struct instruction loops[] = {
     { keys,                "OK [thing 6 thing 7]" },
 };
 
-struct table { const struct instruction *all; size_t count; bool is_shared; };
-#define TABLE(instructions, is_shared) { (instructions), sizeof(instructions) / sizeof *(instructions), (is_shared) }
+enum arrangement { IN_TURN, SHARED, SIDE_BY_SIDE };
+struct table { const struct instruction *all; size_t count; enum arrangement arrangement; };
+#define TABLE(instructions, arrangement) { (instructions), sizeof(instructions) / sizeof *(instructions), (arrangement) }
 
-/* The table's, each in turn. */
 struct turn { const struct table *table; size_t index; };
 static coir_io *one_of(void *turn_)
 {
     const struct turn *turn = turn_;
     coir_io *io = turn->table->all[turn->index].make();
-    if (!turn->table->is_shared)
+    if (turn->table->arrangement != SHARED)
         return io;
     coir_io *again = coir_io_ref(io);
     return coir_zip(COIR_IOS(coir_attempt(again), coir_attempt(io)));
 }
-static coir_io *attempt_one(void *table, size_t index)
+static coir_io *made_late(const struct table *table, size_t index)
 {
-    return coir_attempt(coir_suspend_copy(one_of, COIR_ENV(struct turn, .table = table, .index = index)));
+    return coir_suspend_copy(one_of, COIR_ENV(struct turn, .table = table, .index = index));
+}
+static coir_io *attempt_one(void *table, size_t index) { return coir_attempt(made_late(table, index)); }
+
+/* Gives a list of boxed results. */
+static coir_io *arranged(const struct table *table)
+{
+    if (table->arrangement != SIDE_BY_SIDE)
+        return coir_traverse(table->count, attempt_one, (void *)(uintptr_t)table);
+    coir_io *ios[64];
+    for (size_t i = 0; i < table->count; i++)
+        ios[i] = made_late(table, i);
+    return waited(table->count, ios);
 }
 
 /* As many as there are, if all has gone well. */
 static coir_result all_of(const struct table *table, const coir_options *options)
 {
-    coir_result result = fault_run(coir_traverse(table->count, attempt_one, (void *)(uintptr_t)table), options);
+    coir_result result = fault_run(arranged(table), options);
     if (atomic_exchange(&owned, 0) != 0)
         fault_wrong("what ios own is not dropped");
     if (result.tag != COIR_OK)
@@ -354,7 +366,7 @@ static coir_result all_of(const struct table *table, const coir_options *options
     for (size_t i = 0; i < table->count; i++) {
         const coir_value *box = coir_list_at(&result.value, i), *pair = &coir_result_in(box)->value;
         const char *outcome = table->all[i].outcome;
-        if (!table->is_shared || coir_list_size(pair) != 2) {
+        if (table->arrangement != SHARED || coir_list_size(pair) != 2) {
             fault_expect(i, box, outcome);
             continue;
         }
@@ -367,36 +379,54 @@ static coir_result all_of(const struct table *table, const coir_options *options
 
 FAULT_PROGRAM(chains, "OK 38")
 {
-    static const struct table table = TABLE(instructions, false);
+    static const struct table table = TABLE(instructions, IN_TURN);
     return all_of(&table, options);
 }
 
 FAULT_PROGRAM(chains_shared, "OK 38")
 {
-    static const struct table table = TABLE(instructions, true);
+    static const struct table table = TABLE(instructions, SHARED);
+    return all_of(&table, options);
+}
+
+FAULT_PROGRAM(chains_in_fibers, "OK 38")
+{
+    static const struct table table = TABLE(instructions, SIDE_BY_SIDE);
     return all_of(&table, options);
 }
 
 FAULT_PROGRAM(failures, "OK 26")
 {
-    static const struct table table = TABLE(handlers, false);
+    static const struct table table = TABLE(handlers, IN_TURN);
     return all_of(&table, options);
 }
 
 FAULT_PROGRAM(failures_shared, "OK 26")
 {
-    static const struct table table = TABLE(handlers, true);
+    static const struct table table = TABLE(handlers, SHARED);
+    return all_of(&table, options);
+}
+
+FAULT_PROGRAM(failures_in_fibers, "OK 26")
+{
+    static const struct table table = TABLE(handlers, SIDE_BY_SIDE);
     return all_of(&table, options);
 }
 
 FAULT_PROGRAM(loops_and_context, "OK 16")
 {
-    static const struct table table = TABLE(loops, false);
+    static const struct table table = TABLE(loops, IN_TURN);
     return all_of(&table, options);
 }
 
 FAULT_PROGRAM(loops_and_context_shared, "OK 16")
 {
-    static const struct table table = TABLE(loops, true);
+    static const struct table table = TABLE(loops, SHARED);
+    return all_of(&table, options);
+}
+
+FAULT_PROGRAM(loops_and_context_in_fibers, "OK 16")
+{
+    static const struct table table = TABLE(loops, SIDE_BY_SIDE);
     return all_of(&table, options);
 }

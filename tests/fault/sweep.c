@@ -212,7 +212,7 @@ static bool passes(const struct fault_program *program, long long only)
     long long wrong = 0;
     for (size_t i = 0; i < SWEEPS; i++)
         wrong += sweep_all(program, &sweeps[i], only);
-    printf("%-24s %5lld allocations: %6lld runs ended right, %6lld without memory\n", program->name, told->memory, told->right, told->enomem);
+    printf("%-28s %5lld allocations: %6lld runs ended right, %6lld without memory\n", program->name, told->memory, told->right, told->enomem);
     return wrong == 0;
 }
 
