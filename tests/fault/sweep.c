@@ -1,8 +1,8 @@
 /*
  * sweep.c - every program of this folder with each of its allocations failing, and each of its threads
  *
- *     fault [-k K] [-v] [PROGRAM...]       the programs so named; all of them without a name
- *       -k  only the K-th allocation and thread fail      -v  tells each run with its outcome
+ *     fault [-j N] [-k K] [-v] [PROGRAM...]       the programs so named; all of them without a name
+ *       -j  so many at once (2)      -k  only the K-th allocation and thread fail      -v  tells each run with its outcome
  *
  * For k = 0, 1, 2 ... the k-th allocation fails, alone, with the next one, or with all after it, until a run needs no more of them. The same
  * for threads. On several workers the number differs from run to run, so there k goes on a little beyond the largest that was seen;
@@ -11,6 +11,8 @@
  * A sweep is a child process, which has seen no allocation yet: so what coir makes once for the process fails too. When it dies or
  * hangs, its parent knows at which k by the page that they share, reports it, and goes on with a new child behind it. Children must not be
  * forked from a process that has run an io, so the parent runs none.
+ *
+ * Programs are swept in lanes, processes that take them by turns.
  *
  * The last line is "N passed, M failed" (programs); the status is 0 when at least one passed and none failed.
  */
@@ -224,22 +226,59 @@ static bool is_named(const char *name, char **names, int count)
     return count == 0;
 }
 
+static void *shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        abort();
+    return memory;                                      /* zeroed */
+}
+
+/* What the lanes share. */
+static struct { atomic_int next; atomic_uint passed, failed; } *shared;
+
+/* Those that are named, by turns with the other lanes. */
+static void lane(char **names, int count, long long only)
+{
+    int turn = 0, mine = atomic_fetch_add(&shared->next, 1);
+    for (const struct fault_program *program = fault_programs(); program != NULL; program = program->next) {
+        if (!is_named(program->name, names, count) || turn++ != mine)
+            continue;
+        atomic_fetch_add(passes(program, only) ? &shared->passed : &shared->failed, 1);
+        fflush(stdout);
+        mine = atomic_fetch_add(&shared->next, 1);
+    }
+}
+
+/* In a process of its own. */
+static void lane_begin(char **names, int count, long long only)
+{
+    pid_t child = fork();
+    if (child < 0)
+        abort();
+    if (child > 0)
+        return;
+    told = shared_memory(sizeof *told);
+    lane(names, count, only);
+    _exit(0);
+}
+
 int main(int argc, char **argv)
 {
-    unsigned passed = 0, failed = 0;
     long long only = -1;
-    for (int option; (option = getopt(argc, argv, "k:v")) != -1; ) {
+    int lanes = 2, status;
+    for (int option; (option = getopt(argc, argv, "j:k:v")) != -1; ) {
         if (option == '?')
             return 2;
+        lanes = option == 'j' ? atoi(optarg) : lanes;
         only = option == 'k' ? atoll(optarg) : only;
         tells_each |= option == 'v';
     }
-    told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (told == MAP_FAILED)
-        return 2;
-    for (const struct fault_program *program = fault_programs(); program != NULL; program = program->next)
-        if (is_named(program->name, argv + optind, argc - optind))
-            *(passes(program, only) ? &passed : &failed) += 1;
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+    shared = shared_memory(sizeof *shared);
+    for (int i = 0; i < lanes; i++)
+        lane_begin(argv + optind, argc - optind, only);
+    while (wait(&status) > 0)
+        atomic_fetch_add(&shared->failed, status != 0);
+    printf("%u passed, %u failed\n", atomic_load(&shared->passed), atomic_load(&shared->failed));
+    return atomic_load(&shared->failed) > 0 || atomic_load(&shared->passed) == 0;
 }
