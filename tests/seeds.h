@@ -1,8 +1,10 @@
 /*
- * seeds.h - programs under many simulated schedules
+ * seeds.h - programs under many simulated schedules, and under real ones
  *
  *     FOR_SEEDS(options)
  *         CHECK_STR(simulated(options, program()), "OK 5");
+ *
+ *     CHECK_EVERYWHERE(coir_both(noting("a"), coir_yield()), "OK [0 0]", "a");
  */
 #ifndef SEEDS_H
 #define SEEDS_H
@@ -35,5 +37,18 @@ static inline const char *simulated(const coir_sim_options *options, coir_io *io
     coir_result_drop(&result);
     return text;
 }
+
+/* CHECK_EVERYWHERE(io, result, notes): makes and runs the io anew under each seed, and really with 1, 2 and 4 workers. */
+#define CHECK_EVERYWHERE(io, expected, noted)                                                                  \
+    do {                                                                                                      \
+        FOR_SEEDS(options) {                                                                                  \
+            CHECK_STR(simulated(options, (io)), (expected));                                                  \
+            CHECK_STR(notes(), (noted));                                                                      \
+        }                                                                                                     \
+        FOR_WORKERS(workers, 1, 2, 4) {                                                                       \
+            CHECK_STR(outcome(workers, (io)), (expected));                                                    \
+            CHECK_STR(notes(), (noted));                                                                      \
+        }                                                                                                     \
+    } while (0)
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * coir/fiber.h - computations side by side: fork, join, wait, yield
+ * coir/fiber.h - computations side by side: fork, join, wait, race, cancel, yield
  *
  *     static coir_io *wait_for_them(void *env, coir_value *fibers) { return coir_wait(fibers); }
  *
@@ -105,6 +105,55 @@ COIR_API COIR_MUST_USE coir_io *coir_scope(coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_supervise(coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_supervise_drain(coir_io *io, coir_duration grace);
 COIR_API COIR_MUST_USE coir_io *coir_fork_detached(coir_io *io);
+
+/*
+ * Side by side, structured: these start a fiber for each io, in the caller's context, and end when all of them have ended, however that comes about: who
+ * loses, or is not needed any more since another failed, is canceled and waited for with its finalizers. So nothing that they start outlives
+ * them. (Who means to leave something behind writes coir_race_pair() or coir_timeout_nowait().)
+ *
+ * A cancellation of the caller cancels all the children, and ends the whole as CANCELED when they have ended, with what failed meanwhile in
+ * `also`; a value that comes of it all the same wins. The children begin unmasked, also in a mask; there the whole is not canceled, and waits.
+ * A child that somebody else cancels, or that cancels itself, cancels the whole: the others, and then the caller's fiber; in a mask, where that could
+ * not be seen, the whole is an error, code COIR_CHILD_CANCELED. A child that cancels one that waits for it goes on at once.
+ * Cost     one allocation for the whole, and a fiber for each child.
+ *
+ * coir_race: what the first to end ends with, whatever that is. The values and errors of the others are dropped; their panics are told to the hook
+ *     for unseen failures. Of no ios: a panic, code EINVAL.
+ * coir_race_ok: the value of the first to succeed. If none does: the first failure, the others in `also`, in the order of the arguments. Of no
+ *     ios: a panic, code EINVAL.
+ * coir_par_zip: a list of their values, in the order of the arguments. The first failure cancels the others; what they fail with is in
+ *     `also`, in the order in which it happened. Of no ios: the empty list. coir_both: of two.
+ * coir_par_zip_all: the same, but a failure does not cancel the others: every failure is gathered, in the order of the arguments.
+ * From     cats-effect: race, parSequence; its racers, too, are waited for. ZIO's race is coir_race_ok.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_race(size_t count, coir_io *const *ios);
+COIR_API COIR_MUST_USE coir_io *coir_race_ok(size_t count, coir_io *const *ios);
+COIR_API COIR_MUST_USE coir_io *coir_both(coir_io *a, coir_io *b);
+COIR_API COIR_MUST_USE coir_io *coir_par_zip(size_t count, coir_io *const *ios);
+COIR_API COIR_MUST_USE coir_io *coir_par_zip_all(size_t count, coir_io *const *ios);
+
+/*
+ * coir_par_traverse: runs fn(env, 0) to fn(env, count - 1), never more than `limit` of them at once (0: all), and gives a list of their values, in
+ * the order of the indices. They begin in that order. The first failure cancels those in progress, and no more are begun. fn is called by
+ * several workers at once, on env as it is: only to be read, or with a lock or atomics.
+ * `limit` fibers do it, each of which takes the next index when it has done with one: so a million items cost no million fibers, nor memory beyond the
+ * list. What an item leaves to its fiber, a lock that it has not released, is the next one's.
+ * coir_par_traverse_all: all are run to their ends; gives a list of boxed results, good and bad.
+ * coir_par_each: the same for the items of a list, of which fn is lent each. What is not a list is a panic, code COIR_MISUSE.
+ */
+COIR_API COIR_MUST_USE coir_io *coir_par_traverse(size_t limit, size_t count, coir_index_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_par_traverse_copy(size_t limit, size_t count, coir_index_fn *fn, const void *bytes, size_t size);
+COIR_API COIR_MUST_USE coir_io *coir_par_traverse_all(size_t limit, size_t count, coir_index_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_par_traverse_all_copy(size_t limit, size_t count, coir_index_fn *fn, const void *bytes, size_t size);
+COIR_API COIR_MUST_USE coir_io *coir_par_each(size_t limit, coir_value list, coir_flat_map_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_par_each_copy(size_t limit, coir_value list, coir_flat_map_fn *fn, const void *bytes, size_t size);
+
+/* coir_race_pair: starts both and gives, when the first has ended, a list of three: its index, its boxed result, whatever that is, and the handle of
+ * the other, which goes on like one that was forked. Canceled before that, it cancels both and waits for them. */
+COIR_API COIR_MUST_USE coir_io *coir_race_pair(coir_io *a, coir_io *b);
+/* coir_timeout_nowait: as coir_timeout(), but what has not ended within the limit is only asked to, and left behind: for what takes long to be
+ * canceled, or cannot be. io runs in a fiber of its own. A cancellation of the caller leaves it behind likewise. */
+COIR_API COIR_MUST_USE coir_io *coir_timeout_nowait(coir_io *io, coir_duration limit);
 
 COIR_API COIR_MUST_USE coir_io *coir_yield(void);                   /* to the back of the queue */
 COIR_API COIR_MUST_USE coir_io *coir_self(void);                    /* the running fiber's own handle */

@@ -4,6 +4,8 @@
 #include "fiber/cancel.h"
 
 #include "base/clock.h"
+#include "fiber/join.h"
+#include "fiber/par.h"
 #include "fiber/scope.h"
 
 #include <coir/fiber.h>
@@ -229,16 +231,24 @@ bool coir_is_canceling(void) { return coir__me.seat != NULL && coir__me.seat->fi
 /* -------------------------------------------------------------------------------------------------- cancel, and wait */
 
 /*
- * In a ring of fibers that cancel each other, or that wait for the children of their scopes, nobody waits: who would close it goes on at once. `cancels_lock` makes one moment of looking and
- * registering. Under it a fiber whose `cancels` is set stays in its wait, so its frame may be read.
+ * In a ring of fibers that cancel each other nobody waits: who would close it goes on at once. So does who cancels one that waits for it, as the
+ * owner of a scope does for its members, and the parent of a race for its children. `cancels_lock` makes one moment of looking and registering.
+ * Under it a fiber whose `cancels` is set stays in its wait, so its frame may be read. (A ring that goes on through one child to another is found by
+ * deadlock.c.)
  */
 static ck_spinlock_fas_t cancels_lock = CK_SPINLOCK_FAS_INITIALIZER;
 
-static bool closes_ring(const coir_fiber *fiber, const coir_fiber *other)
+/* Whether `other` ends only when fiber, which is running, has ended. */
+static bool awaits(const coir_fiber *other, coir_fiber *fiber)
 {
-    while (other != fiber && !coir__scope_awaits(other, fiber) && load_relaxed(&other->cancels))
+    return other == fiber || coir__is_ancestor(other, fiber) || coir__scope_awaits(other, fiber);
+}
+
+static bool closes_ring(coir_fiber *fiber, const coir_fiber *other)
+{
+    while (!awaits(other, fiber) && load_relaxed(&other->cancels))
         other = other->top->object;
-    return other == fiber || coir__scope_awaits(other, fiber);
+    return awaits(other, fiber);
 }
 
 static enum prim_step cancel_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -292,7 +302,7 @@ static void cancel_drop(coir_io *node) { coir_fiber_drop(node->object); }
 static struct waits_for cancel_waits_for(const coir_io *frame)
 {
     const coir_fiber *other = frame->object;
-    return (struct waits_for){ .holder = other->id, .for_fiber = true, .is_let_be = true };
+    return (struct waits_for){ .holder = other->id, .for_fiber = true, .is_let_be = true, .gives_way = true };
 }
 
 static const struct coir__prim cancel_prim = {
@@ -355,12 +365,10 @@ coir_io *coir_cancel_all(const coir_value *fibers)
 {
     if (fibers == NULL)
         return NULL;
-    if (coir__is_panic_value(fibers))
-        return coir_pure(coir_share(fibers));
     if (fibers->type == &coir_fiber_type)
         return coir_cancel(coir_fiber_of(fibers));
     if (!coir__all_fibers(fibers))
-        return coir__bad_argument("coir_cancel_all", "neither a fiber nor a list of fibers");
+        return coir__no_fibers("coir_cancel_all", fibers);
     return coir_uncancelable(coir_call(coir_share(fibers), cancel_all_of, NULL));
 }
 
@@ -379,6 +387,12 @@ static coir_io *with_limit(coir_io *node, coir_duration limit)
 coir_io *coir_timeout(coir_io *io, coir_duration limit)
 {
     return with_limit(coir__node_around(OP_TIMEOUT, TIMED_SIZE, io), limit);
+}
+
+/* The time-out cancels NOWAIT, which leaves its child behind. */
+coir_io *coir_timeout_nowait(coir_io *io, coir_duration limit)
+{
+    return coir_timeout(coir__node_around(OP_NOWAIT, NODE_SMALL, io), limit);
 }
 
 coir_io *coir_timeout_to(coir_io *io, coir_duration limit, coir_io *instead)

@@ -128,9 +128,9 @@ static coir_result verdict(const char *text)
  */
 static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->seen.generation); }
 
-static void wait_end(struct edge *edge, coir_result panic)
+static void wait_end(struct edge *edge, coir_result result)
 {
-    edge->fiber->result = panic;
+    edge->fiber->result = result;
     edge->fiber->claimed_by = CLAIMED_BY_VERDICT;
     if (edge->claim == CLAIM_PARKED || wait_give(&edge->fiber->wait))
         coir__make_ready(edge->fiber);
@@ -163,29 +163,56 @@ static bool ring_text(const struct graph *graph, const struct edge *start, char 
     return true;
 }
 
+/* Which waits of a ring are ended: those for an object; without one those of joiners; where all are let be, those that give way. */
+enum ended { ENDS_OBJECTS, ENDS_JOINS, ENDS_NONE_BUT_GIVING_WAY };
+
+static enum ended ends_of(const struct graph *graph, struct edge *start)
+{
+    enum ended ended = ENDS_NONE_BUT_GIVING_WAY;
+    struct edge *edge = start;
+    do
+        if (!edge->seen.known.for_fiber)
+            ended = ENDS_OBJECTS;
+        else if (!edge->seen.known.is_let_be && ended != ENDS_OBJECTS)
+            ended = ENDS_JOINS;
+    while ((edge = edge_after(graph, edge)) != start);
+    return ended;
+}
+
+static bool is_among(const struct waits_for *known, enum ended ended)
+{
+    switch (ended) {
+    case ENDS_OBJECTS:
+        return !known->for_fiber;
+    case ENDS_JOINS:
+        return !known->is_let_be;
+    case ENDS_NONE_BUT_GIVING_WAY:
+        break;
+    }
+    return known->gives_way;
+}
+
 static size_t ring_end(const struct graph *graph, struct edge *start, coir_result *report)
 {
     char text[2048];
     if (!ring_text(graph, start, text, sizeof text))
         return 0;
-    if (report != NULL) {
+    enum ended ended = ends_of(graph, start);
+    bool is_deadlock = ended != ENDS_NONE_BUT_GIVING_WAY;
+    if (report != NULL && is_deadlock) {
         *report = verdict(text);
         return 1;
     }
-    bool objects = false;
     struct edge *edge = start;
     do
-        objects = objects || !edge->seen.known.for_fiber;
-    while ((edge = edge_after(graph, edge)) != start);
-    do
-        if (objects ? !edge->seen.known.for_fiber : !edge->seen.known.is_let_be)
+        if (is_among(&edge->seen.known, ended))
             wait_take(edge);
     while ((edge = edge_after(graph, edge)) != start);
     size_t woken = 0;
     do {
         struct edge *next = edge_after(graph, edge);
         if (edge->claim != CLAIM_LOST) {
-            wait_end(edge, verdict(text));
+            wait_end(edge, is_deadlock ? verdict(text) : coir_ok(coir_none()));
             woken++;
         }
         edge = next;
@@ -198,7 +225,7 @@ static size_t rings_end(const struct graph *graph, coir_result *report)
 {
     size_t woken = 0;
     uint32_t walk = 0;
-    for (size_t i = 0; i < graph->count && !(report != NULL && woken > 0); i++) {
+    for (size_t i = 0; i < graph->count && !(report != NULL && report->tag != COIR_OK); i++) {
         struct edge *edge = &graph->edges[i];
         walk++;
         while (edge != NULL && edge->mark == 0 && edge->seen.known.holder != 0) {
@@ -318,20 +345,30 @@ static struct edge ring_from(struct coir__run *run, struct edge start)
     }
 }
 
+/* From *edge on round the ring: the first wait that a verdict ends, or that gives way. */
+static bool seek_in_ring(struct coir__run *run, struct edge *edge, bool gives_way)
+{
+    uint64_t start = edge->from;
+    do {
+        if (gives_way ? edge->seen.known.gives_way : !edge->seen.known.is_let_be)
+            return true;
+        *edge = edge_sought(run, edge->seen.known.holder);
+    } while (edge->from != start);
+    return false;
+}
+
 static size_t end_one_of_a_ring(struct coir__run *run)
 {
     struct edge edge = ring_from(run, edge_sought(run, 0));
-    uint64_t first = edge.from;
-    while (edge.from != 0 && edge.seen.known.is_let_be) {
-        edge = edge_sought(run, edge.seen.known.holder);
-        if (edge.from == first)
-            return 0;
-    }
-    if (edge.from != 0)
-        wait_take(&edge);
+    if (edge.from == 0)
+        return 0;
+    bool is_deadlock = seek_in_ring(run, &edge, false);
+    if (!is_deadlock && !seek_in_ring(run, &edge, true))
+        return 0;
+    wait_take(&edge);
     if (edge.claim == CLAIM_LOST)
         return 0;
-    wait_end(&edge, silence_verdict(&edge));
+    wait_end(&edge, is_deadlock ? silence_verdict(&edge) : coir_ok(coir_none()));
     return 1;
 }
 

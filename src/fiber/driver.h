@@ -75,17 +75,6 @@ struct coir__seat {
 
 static inline bool seat_is_of(const struct coir__run *run) { return coir__me.seat != NULL && coir__me.seat->run == run; }
 
-/* coir__note_edge: a wait for `other` begins. One that crosses runs can be ended by what happens elsewhere, so its run must not be judged silent:
- * such waits are counted, in the frame's number too, so that coir__note_edge_end() can take them off. */
-void coir__note_edge(coir_fiber *fiber, coir_io *frame, coir_fiber *other);
-void coir__note_edge_end(coir_io *frame);
-/* coir__ends_new: an io that waits until fibers have ended, which no verdict keeps it from, and leaves their results alone. Made before they are
- * started it needs no memory when it is run. coir__ends_of: of this list, which is taken. */
-coir_io *coir__ends_new(void);
-void coir__ends_of(coir_io *node, coir_value fibers);
-/* coir__all_fibers: whether it is a fiber, or a list of nothing else. */
-bool coir__all_fibers(const coir_value *value);
-
 /* coir__options_bad: what about options of a run cannot serve, whoever drives it; NULL: nothing. */
 const char *coir__options_bad(const coir_options *options);
 /* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */
@@ -99,6 +88,8 @@ void coir__run_discard(struct coir__run *run);
 
 enum stop { STOP_ENDED, STOP_PARKED, STOP_SPENT, STOP_YIELDED };
 
+/* coir__gave_null: the panic of a callback that gave no io. */
+coir_result coir__gave_null(const coir_fiber *fiber, const char *function);
 /* coir__interp: runs the fiber until it ends, parks, yields, or has used its budget of steps. After PARKED it is not to be touched. */
 enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber);
 

@@ -298,6 +298,7 @@ coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed,
     store_relaxed(&fiber->asked, load_relaxed(&seat->run->canceling));
     store_relaxed(&fiber->requested, load_relaxed(&seat->run->canceling));
     store_relaxed(&fiber->cancels, 0);
+    store_relaxed(&fiber->is_child, 0);
     store_relaxed(&fiber->refs, 2);                     /* relaxed: nobody knows the fiber yet; so the phase */
     store_relaxed(&fiber->phase, PHASE_NEW);
     counter_add(&seat->forked, 1);
@@ -374,23 +375,48 @@ static inline void unpin_foreign(struct coir__run *run)
         run->driver->unpin(run);
 }
 
+static inline enum claim claim_waiting(coir_fiber *waiting)
+{
+    struct coir__run *run = run_of(waiting);
+    if (unlikely(!seat_is_of(run)))
+        run->driver->pin(run);                          /* before the claim: after it nothing else keeps that run */
+    enum claim claim = wait_claim(&waiting->wait, wait_generation(&waiting->wait));
+    if (claim == CLAIM_LOST)
+        unpin_foreign(run);
+    return claim;
+}
+
+struct claimed_wait coir__waiter_claim(coir_fiber *waiting) { return (struct claimed_wait){ waiting, claim_waiting(waiting) }; }
+
+/* In place of the fiber of a waiter that is a watch's. */
+static coir_fiber watching;
+
+static NOINLINE struct claimed_wait tell_watch(struct waiter *waiter, coir_fiber *ended)
+{
+    struct watched *watched = container_of(waiter, struct watched, waiter);
+    return watched->watch->told(watched->watch, watched, ended);
+}
+
 /* Claims all who wait; those that are parked are made ready when the lock is free again, since making ready may take long. */
 static coir_fiber *waiters_claim(coir_fiber *fiber)
 {
     coir_fiber *first = NULL, **last = &first;
     for (struct waiter *next, *waiter = fiber->waiters; waiter != NULL; waiter = next) {
         coir_fiber *other = waiter->fiber;
+        enum claim claim;
         next = waiter->next;
         waiter->next = waiter->prev = NULL;
         waiter->fiber = NULL;                           /* no longer in the list: coir__fiber_unawait() sees it */
-        struct coir__run *run = run_of(other);
-        if (unlikely(!seat_is_of(run)))
-            run->driver->pin(run);                      /* before the claim: after it nothing else keeps that run */
-        enum claim claim = wait_claim(&other->wait, wait_generation(&other->wait));
-        if (claim == CLAIM_LOST) {
-            unpin_foreign(run);
-            continue;
+        if (unlikely(other == &watching)) {
+            struct claimed_wait claimed = tell_watch(waiter, fiber);
+            other = claimed.fiber;
+            claim = claimed.claim;
+        } else {
+            claim = claim_waiting(other);
         }
+        if (claim == CLAIM_LOST)
+            continue;
+        struct coir__run *run = run_of(other);          /* pinned, if it is another's */
         coir__set_ok(&other->result, coir_lend(waiter));        /* which of several: coir_wait_any() asks */
         other->claimed_by = CLAIMED_BY_WAKER;
         if (claim == CLAIM_EARLY && !wait_give(&other->wait)) {
@@ -465,17 +491,19 @@ static void result_settle(coir_fiber *fiber)
         fetch_sub_release(&fiber->refs, 1u);            /* not the last: the run has one until the fiber has ended */
 }
 
+/* A child is asked by whom it belongs to, if that one heeds the request: inside a finalizer it may go on. */
 static bool ask_to_end(void *env, coir_fiber *fiber)
 {
     (void)env;
-    coir__cancel_request(fiber);
+    if (!load_full(&fiber->is_child))                                           /* [CHILD] */
+        coir__cancel_request(fiber);
     return true;
 }
 
 /* Those who are forked from now on are asked as they begin: see coir__fiber_new(). */
 static void cancel_rest(struct coir__run *run)
 {
-    store_relaxed(&run->canceling, true);
+    (void)exchange_full(&run->canceling, true);                                 /* [CHILD] */
     coir__run_each(run, ask_to_end, NULL);
 }
 
@@ -522,6 +550,13 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
             run->driver->unpin(run);
         }
     }
+}
+
+void coir__fiber_unmake(struct coir__seat *seat, coir_fiber *fiber)
+{
+    counter_add(&seat->ended, 1);
+    coir__fiber_strip(fiber);
+    coir__fiber_discard(fiber);
 }
 
 void coir__fiber_discard(coir_fiber *fiber)
@@ -578,6 +613,17 @@ coir_result coir__fiber_result(coir_fiber *fiber)
     return coir_result_share(&fiber->result);
 }
 
+coir_result coir__fiber_move_result(coir_fiber *fiber)
+{
+    coir_result result;
+    if (unlikely(is_own_handle(fiber)))
+        return coir__fiber_result(fiber);
+    store_relaxed(&fiber->seen, 1);
+    coir__set(&result, &fiber->result);
+    coir__set_ok(&fiber->result, coir_none());
+    return result;
+}
+
 bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
 {
     bool registered = false;
@@ -592,6 +638,34 @@ bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
     }
     ck_spinlock_fas_unlock(&fiber->lock);
     return registered;
+}
+
+bool coir__fiber_watch(coir_fiber *fiber, struct watched *watched, struct watch *watch)
+{
+    watched->waiter.fiber = &watching;
+    watched->watch = watch;
+    bool registered = coir__fiber_await(fiber, &watched->waiter);
+    if (!registered)
+        watched->waiter.fiber = NULL;
+    return registered;
+}
+
+void coir__fiber_watch_new(coir_fiber *fiber, struct watched *watched, struct watch *watch)
+{
+    watched->waiter = (struct waiter){ NULL, NULL, &watching };
+    watched->watch = watch;
+    fiber->waiters = &watched->waiter;
+}
+
+/* Who comes to wait is put before those who wait already, so it stays the last. */
+struct watch *coir__fiber_watched_by(const coir_fiber *fiber)
+{
+    const struct waiter *waiter = fiber->waiters;
+    while (waiter != NULL && waiter->next != NULL)
+        waiter = waiter->next;
+    if (waiter == NULL || waiter->fiber != &watching)
+        return NULL;
+    return ((const struct watched *)(const void *)((const char *)waiter - offsetof(struct watched, waiter)))->watch;
 }
 
 void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)

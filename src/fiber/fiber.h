@@ -72,6 +72,7 @@ struct coir_fiber {
     _Atomic uint8_t  asked;                             /* A [CANCEL] a request may stand */
     _Atomic uint8_t  requested;                         /* A [CANCEL] the fiber as a whole is asked to end */
     _Atomic uint8_t  cancels;                           /* A: it waits in coir_cancel(): see cancel.c */
+    _Atomic uint8_t  is_child;                          /* A [CHILD] who started it waits for it, and asks it to end: see par.c */
 };
 
 /* Fibers of one run; aligned to its size, so a fiber finds it by its address. Slabs come in blocks, which grow up to a huge page, so that a
@@ -120,6 +121,34 @@ static inline bool coir__fiber_ended(coir_fiber *fiber) { return load_acquire(&f
 /* coir__fiber_await: registers waiter for the end, if that is still to come. False: it has come. */
 bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter);
 void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter);
+
+/*
+ * A watch is a wait for several fibers at once. It has a place among the waiters of each. When one of these ends, told() is called once, under that
+ * fiber's lock: it notes the end in what the watch is part of, and says whose wait ends with it. So when a place has been taken back the watch
+ * is told no more of that fiber, and may go. The lock of a watch is taken inside that of a fiber, never the other way round.
+ */
+struct watched;
+struct claimed_wait { coir_fiber *fiber; enum claim claim; };                   /* LOST: no wait ends */
+struct watch {
+    /* told: claims the wait that ends now, by coir__waiter_claim(), under the watch's lock. */
+    struct claimed_wait (*told)(struct watch *watch, struct watched *watched, coir_fiber *ended);
+    ck_spinlock_fas_t lock;
+};
+struct watched { struct waiter waiter; struct watch *watch; };
+
+/* coir__fiber_watch: as coir__fiber_await(); coir__fiber_unawait() takes it back. */
+bool coir__fiber_watch(coir_fiber *fiber, struct watched *watched, struct watch *watch);
+/* coir__fiber_watch_new: of one that nobody else knows yet, and before all who will wait for it: so it is told as the last. */
+void coir__fiber_watch_new(coir_fiber *fiber, struct watched *watched, struct watch *watch);
+/* coir__fiber_watched_by: the watch that fiber was made with, until that takes its place back; NULL: there is none. Under its lock. */
+struct watch *coir__fiber_watched_by(const coir_fiber *fiber);
+/* coir__waiter_claim: claims the wait of a fiber, perhaps of another run, which is pinned until coir__fiber_end() has made it ready. */
+struct claimed_wait coir__waiter_claim(coir_fiber *waiting);
+
+/* coir__fiber_move_result: the result of an ended fiber of which nobody else has a handle: not shared, but moved. */
+coir_result coir__fiber_move_result(coir_fiber *fiber);
+/* coir__fiber_unmake: one that was never started. Without its handle. */
+void coir__fiber_unmake(struct coir__seat *seat, coir_fiber *fiber);
 
 /* coir__wake: for a waker: claims the wait that `waiter` stands for and hands it `result` (taken if it wins). False: lost. */
 bool coir__wake(coir_fiber *fiber, coir_result result);

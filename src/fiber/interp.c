@@ -12,8 +12,9 @@
  */
 #include "fiber/cancel.h"
 #include "fiber/local.h"
-#include "fiber/scope.h"
+#include "fiber/par.h"
 #include "fiber/retry.h"
+#include "fiber/scope.h"
 #include "io/do.h"
 #include "io/machine.h"
 
@@ -21,7 +22,7 @@
 
 /* ------------------------------------------------------------------------------------------------- broken promises */
 
-static NOINLINE coir_result gave_null(const coir_fiber *fiber, const char *function)
+NOINLINE coir_result coir__gave_null(const coir_fiber *fiber, const char *function)
 {
     char label[64];
     return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory (fiber%s)", function,
@@ -44,7 +45,7 @@ static NOINLINE coir_result misused(const coir_fiber *fiber, const char *what)
 /* A handler that broke its promise keeps the failure that it was given, in `also`. */
 static NOINLINE coir_result broken_handler(const coir_fiber *fiber, const char *function, coir_result given)
 {
-    coir_result panic = gave_null(fiber, function);
+    coir_result panic = coir__gave_null(fiber, function);
     coir__also(&panic, given);
     return panic;
 }
@@ -228,6 +229,9 @@ static void frame_empty(coir_fiber *fiber, coir_io *frame)
             next = hold->up;
             frame_drop(fiber, hold);
         }
+        break;
+    case OP_PULL:
+        coir_drop(frame->state);
         break;
     case OP_PRIM:
         if (!(frame->flags & NODE_BORROWED))
@@ -455,14 +459,6 @@ static coir_io *routine_release(coir_io *frame)
 
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
-/* A fiber that was made and will not be started, with the handle that was made with it. */
-static void fork_undo(struct coir__seat *seat, coir_fiber *fiber)
-{
-    counter_add(&seat->ended, 1);
-    coir__fiber_strip(fiber);
-    coir__fiber_discard(fiber);
-}
-
 /* A child that belongs to the scope that its parent is in, if there is one. NULL without memory. */
 static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
 {
@@ -470,7 +466,7 @@ static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io
     coir_fiber *fiber = coir__fiber_new(seat, child, borrowed, parent);
     if (likely(fiber == NULL || scope == NULL) || coir__scope_admit(scope, fiber))
         return fiber;
-    fork_undo(seat, fiber);
+    coir__fiber_unmake(seat, fiber);
     coir_fiber_drop(fiber);
     return NULL;
 }
@@ -504,7 +500,7 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
     if (made < count) {
         for (coir_fiber *next, *fiber = first; fiber != NULL; fiber = next) {
             next = fiber->next;
-            fork_undo(seat, fiber);
+            coir__fiber_unmake(seat, fiber);
         }
         coir_drop(list);
         return coir__no_memory_value();
@@ -512,6 +508,22 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
     if (first != NULL)
         seat->run->driver->start(seat, first, last, count);
     return list;
+}
+
+/* What a PAR_EACH shares out among its children, moved out of its node or shared. False: that is no list, *result says so, and the node is gone. */
+static bool list_to_share_out(coir_fiber *fiber, coir_io *io, bool borrowed, coir_value *list, coir_result *result)
+{
+    *list = value_of(io, borrowed, &io->state);
+    if (!borrowed)
+        io->state = coir_none();
+    if (likely(list->type == &coir_list_type))
+        return true;
+    *result = coir__is_panic_value(list) ? coir__panic_of(*list) : misused(fiber, "coir_par_each: what it was given is not a list");
+    if (!coir__is_panic_value(list))
+        coir_drop(*list);
+    if (!borrowed)
+        coir_io_drop(io);
+    return false;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the loop */
@@ -670,7 +682,7 @@ dispatch:
             coir__node_free(frame);
         borrowed = false;
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, "coir_suspend");
+            result = coir__gave_null(fiber, "coir_suspend");
             GO_UP();
         }
         GO_DOWN();
@@ -684,7 +696,7 @@ dispatch:
         io = frame->flat_map(frame->env, &result.value);
         KEEP_LENT();
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, "coir_call");
+            result = coir__gave_null(fiber, "coir_call");
             GO_UP();
         }
         GO_DOWN();
@@ -737,7 +749,7 @@ dispatch:
         io = frame->indexed(frame->env, 0);
         borrowed = false;
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, "coir_traverse");
+            result = coir__gave_null(fiber, "coir_traverse");
             GO_UP();
         }
         GO_DOWN();
@@ -804,7 +816,7 @@ dispatch:
         io = self->rec(self->env, self);
         borrowed = false;
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, "coir_rec");
+            result = coir__gave_null(fiber, "coir_rec");
             GO_UP();
         }
         GO_DOWN();
@@ -905,6 +917,21 @@ dispatch:
         if (!borrowed)
             coir_io_drop(io);                           /* with what was not forked */
         GO_UP();
+    DOWN(RACE): DOWN(RACE_OK): DOWN(RACE_PAIR): DOWN(NOWAIT): DOWN(PAR_ZIP): DOWN(PAR_ZIP_ALL): DOWN(PAR_TRAVERSE): DOWN(PAR_TRAVERSE_ALL):
+    DOWN(PAR_EACH): {
+        coir_value list = coir_none();
+        if (io->op == OP_PAR_EACH && unlikely(!list_to_share_out(fiber, io, borrowed, &list, &result)))
+            GO_UP();
+        frame = coir__group(io, borrowed, list);
+        if (unlikely(frame == NULL))
+            goto no_memory;
+        PUSHED();
+        goto arm;
+    }
+    DOWN(PULL):
+        frame = io;
+        PUSHED();
+        goto pull;
     DOWN(YIELD):
         FREE_OWNED();
         coir__set_ok(&result, coir_none());
@@ -1101,10 +1128,18 @@ iterate:                                                /* frame is top, its sta
     io = frame->flat_map(frame->env, &frame->state);
     borrowed = false;
     if (unlikely(io == NULL)) {
-        result = gave_null(fiber, "coir_iterate");
+        result = coir__gave_null(fiber, "coir_iterate");
         GO_UP();
     }
     GO_DOWN();
+
+pull:                                                   /* frame is top, a PULL */
+    io = coir__pull(fiber, frame, &result);
+    borrowed = false;
+    if (likely(io != NULL))
+        GO_DOWN();
+    POP_FREE();
+    GO_UP();
 
 each_next:                                              /* frame is top */
     coir_put(&frame->each.kept, coir_list_take(&frame->each.list, frame->each.gather.index));
@@ -1115,7 +1150,7 @@ each_next:                                              /* frame is top */
     io = frame->flat_map(frame->env, &frame->each.kept);
     borrowed = false;
     if (unlikely(io == NULL)) {
-        result = gave_null(fiber, "coir_each");
+        result = coir__gave_null(fiber, "coir_each");
         GO_UP();
     }
     GO_DOWN();
@@ -1149,7 +1184,7 @@ up:
         io = frame->flat_map(frame->env, &result.value);
         KEEP_LENT();
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, "coir_flat_map");
+            result = coir__gave_null(fiber, "coir_flat_map");
             GO_UP();
         }
         GO_DOWN();
@@ -1235,7 +1270,7 @@ up:
                 borrowed = false;
                 if (likely(io != NULL))
                     GO_DOWN();
-                result = gave_null(fiber, "coir_traverse");
+                result = coir__gave_null(fiber, "coir_traverse");
             }
         }
         if (result.tag == COIR_OK)
@@ -1363,7 +1398,7 @@ up:
         frame->op = OP_MERGE;
         borrowed = false;
         if (unlikely(io == NULL)) {
-            result = gave_null(fiber, name);
+            result = coir__gave_null(fiber, name);
             GO_UP();
         }
         GO_DOWN();
@@ -1457,7 +1492,7 @@ up:
             borrowed = false;
             if (likely(io != NULL))
                 GO_DOWN();
-            result = gave_null(fiber, "coir_for_each");
+            result = coir__gave_null(fiber, "coir_for_each");
         }
         POP();
         frame_drop(fiber, frame);
@@ -1473,6 +1508,11 @@ up:
         frame_drop(fiber, frame);
         GO_UP();
 
+    UP(PULL):
+        if (likely(coir__pulled(frame, &result)))
+            goto pull;
+        POP_FREE();
+        GO_UP();
     UP(HOLD): {
         coir_result end;
         POP();

@@ -5,13 +5,11 @@
  * the list is, and since what was started first tends to end first, the last one's end usually finds the others ended: one suspension in
  * place of a million.
  */
-#include "fiber/driver.h"
+#include "fiber/join.h"
 
 #include <string.h>
 
-static struct waits_for for_fiber(const coir_fiber *fiber) { return (struct waits_for){ .holder = fiber->id, .for_fiber = true }; }
-
-static coir_result self_join(const coir_fiber *fiber, const char *function)
+coir_result coir__self_join(const coir_fiber *fiber, const char *function)
 {
     char label[64];
     return coir__panicf(DOMAIN_COIR, COIR_DEADLOCK, "%s: fiber%s waits for its own end", function,
@@ -62,7 +60,7 @@ static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_
 {
     coir_fiber *other = node->object;
     if (other == fiber) {
-        *result = self_join(fiber, "coir_join");
+        *result = coir__self_join(fiber, "coir_join");
         return PRIM_DONE;
     }
     if (!coir__fiber_ended(other))
@@ -98,7 +96,7 @@ static void join_disarm(coir_fiber *fiber, coir_io *frame)
 }
 
 static void join_drop(coir_io *node) { coir_fiber_drop(node->object); }
-static struct waits_for join_waits_for(const coir_io *frame) { return for_fiber(frame->object); }
+static struct waits_for join_waits_for(const coir_io *frame) { return waits_for_fiber(frame->object); }
 
 static const struct coir__prim join_prim = {
     .name = "join", .awaits = "the end of a fiber", .size = NODE_SIZE_OF(prim_own), .attempt = join_attempt, .arm = join_arm,
@@ -125,19 +123,6 @@ struct wait_list {
 };
 
 static struct wait_list *list_of(const coir_io *node) { return (struct wait_list *)(uintptr_t)node; }
-
-/* The fibers of either, as an array of their values. */
-struct fibers { const coir_value *at; size_t count; };
-
-static struct fibers fibers_of(const coir_value *value)
-{
-    struct fibers fibers = { value, 1 };
-    if (value->type != &coir_fiber_type)
-        fibers.at = coir__list_items(value, &fibers.count);
-    return fibers;
-}
-
-static coir_fiber *fiber_at(struct fibers fibers, size_t index) { return fibers.at[index].ptr; }
 
 /* How many from the front may not have ended, looking from the back. */
 static size_t ended_from_back(struct fibers fibers, size_t left)
@@ -180,21 +165,13 @@ static coir_result all_ended(const struct wait_list *list)
     return list->only_ends ? coir_ok(coir_none()) : all_results(fibers_of(&list->fibers));
 }
 
-static bool contains(struct fibers fibers, const coir_fiber *fiber)
-{
-    for (size_t i = 0; i < fibers.count; i++)
-        if (fiber_at(fibers, i) == fiber)
-            return true;
-    return false;
-}
-
 static enum prim_step wait_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     struct fibers fibers = fibers_of(&list_of(node)->fibers);
     if (ended_from_back(fibers, fibers.count) == 0)
         *result = all_ended(list_of(node));
-    else if (contains(fibers, fiber))
-        *result = self_join(fiber, "coir_wait");
+    else if (fibers_contain(fibers, fiber))
+        *result = coir__self_join(fiber, "coir_wait");
     else
         return PRIM_WAIT;
     return PRIM_DONE;
@@ -241,7 +218,7 @@ static void wait_drop(coir_io *node) { coir_drop(list_of(node)->fibers); }
 static struct waits_for wait_waits_for(const coir_io *frame)
 {
     const struct wait_list *list = list_of(frame);
-    struct waits_for known = for_fiber(fiber_at(fibers_of(&list->fibers), list->left - 1));
+    struct waits_for known = waits_for_fiber(fiber_at(fibers_of(&list->fibers), list->left - 1));
     known.is_let_be = list->only_ends;
     return known;
 }
@@ -282,7 +259,7 @@ static enum prim_step any_attempt(coir_fiber *fiber, const coir_io *node, coir_r
         return PRIM_DONE;
     if (fibers.count != 1 || fiber_at(fibers, 0) != fiber)
         return PRIM_WAIT;
-    *result = self_join(fiber, "coir_wait_any");
+    *result = coir__self_join(fiber, "coir_wait_any");
     return PRIM_DONE;
 }
 
@@ -350,7 +327,7 @@ static void any_disarm(coir_fiber *fiber, coir_io *frame)
 static struct waits_for any_waits_for(const coir_io *frame)
 {
     struct fibers fibers = fibers_of(&list_of(frame)->fibers);
-    return fibers.count == 1 ? for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ .for_fiber = true };
+    return fibers.count == 1 ? waits_for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ .for_fiber = true };
 }
 
 static const struct coir__prim wait_any_prim = {
@@ -369,14 +346,17 @@ bool coir__all_fibers(const coir_value *value)
     return true;
 }
 
+coir_io *coir__no_fibers(const char *function, const coir_value *value)
+{
+    return coir__is_panic_value(value) ? coir_pure(coir_share(value)) : coir__bad_argument(function, "neither a fiber nor a list of fibers");
+}
+
 static coir_io *wait_node(const struct coir__prim *prim, const char *function, const coir_value *fibers)
 {
     if (fibers == NULL)
         return NULL;
-    if (coir__is_panic_value(fibers))
-        return coir_pure(coir_share(fibers));
     if (!coir__all_fibers(fibers))
-        return coir__bad_argument(function, "neither a fiber nor a list of fibers");
+        return coir__no_fibers(function, fibers);
     if (prim == &wait_any_prim && fibers_of(fibers).count == 0)
         return coir__bad_argument(function, "of no fibers none can end");
     coir_io *node = coir__prim_new(prim, NULL, 0);

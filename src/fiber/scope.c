@@ -22,6 +22,7 @@
 
 #include "fiber/cancel.h"
 #include "fiber/local.h"
+#include "fiber/par.h"
 #include "io/machine.h"
 
 #include <coir/fiber.h>
@@ -67,14 +68,14 @@ struct coir__scope *coir__scope_of(const coir_fiber *fiber)
     return coir_cast(coir__context_key(fiber, &coir__scope_key), &scope_type);
 }
 
-bool coir__scope_awaits(const coir_fiber *owner, const coir_fiber *fiber)
+bool coir__scope_awaits(const coir_fiber *other, const coir_fiber *fiber)
 {
     const struct coir__context *context = fiber->context;
     for (const coir_value *value; (value = coir__context_next(&context, &coir__scope_key)) != NULL; ) {
         const struct coir__scope *scope = coir_cast(value, &scope_type);
         if (scope == NULL)
             return false;                               /* detached */
-        if (scope->owner == owner)
+        if (scope->owner == other || coir__is_ancestor(other, scope->owner))
             return true;
     }
     return false;
@@ -96,7 +97,7 @@ bool coir__scope_admit(struct coir__scope *scope, coir_fiber *fiber)
     if (frame->member.next != NULL)
         frame->member.next->member.prev = frame;
     scope->members = frame;
-    if (scope->canceling) {
+    if (scope->canceling && !load_relaxed(&fiber->is_child)) {
         store_relaxed(&fiber->requested, 1);            /* relaxed: it has not begun */
         store_relaxed(&fiber->asked, 1);
     }
@@ -105,12 +106,24 @@ bool coir__scope_admit(struct coir__scope *scope, coir_fiber *fiber)
     return true;
 }
 
-/* L. Nobody waits for a lock of ours when it is made ready, so it may be done here; and a member that is in the list is alive. */
+/* L. Nobody waits for a lock of ours when it is made ready, so it may be done here; and a member that is in the list is alive. One whose parent
+ * waits for it is asked by that. */
 static void ask_members(struct coir__scope *scope)
 {
     scope->canceling = true;
     for (coir_io *frame = scope->members; frame != NULL; frame = frame->member.next)
-        coir__cancel_request(frame->member.fiber);
+        if (!load_relaxed(&frame->member.fiber->is_child))
+            coir__cancel_request(frame->member.fiber);
+}
+
+void coir__scope_adopt(struct coir__scope *scope, coir_fiber *fiber)
+{
+    ck_spinlock_fas_lock(&scope->lock);
+    store_relaxed(&fiber->is_child, 0);
+    bool canceling = scope->canceling;
+    ck_spinlock_fas_unlock(&scope->lock);
+    if (canceling)
+        coir__cancel_request(fiber);
 }
 
 /* L. */
@@ -176,7 +189,8 @@ static void note_end(struct coir__scope *scope, coir_tag tag, bool counts, coir_
 void coir__scope_leave(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct coir__scope *scope = frame->scope;
-    bool counts = result != NULL && scope->kind == CANCELS && has_failed(result) && result->tag != COIR_CANCELED;
+    bool is_told = result != NULL && !load_relaxed(&fiber->is_child);           /* a child's end its parent makes something of */
+    bool counts = is_told && scope->kind == CANCELS && has_failed(result) && result->tag != COIR_CANCELED;
     coir_failure *failure = counts ? coir__failures_of(failure_for_scope(fiber, result)) : NULL;       /* not under the lock: it allocates */
     enum claim claim = CLAIM_LOST;
     coir_fiber *owner = scope->owner;
@@ -184,7 +198,7 @@ void coir__scope_leave(coir_fiber *fiber, coir_io *frame, coir_result *result)
         store_relaxed(&fiber->seen, 1);                 /* the scope tells it */
     ck_spinlock_fas_lock(&scope->lock);
     unlink_member(scope, frame);
-    if (result != NULL)
+    if (is_told)
         note_end(scope, result->tag, counts, failure);
     if (scope->members == NULL && scope->waiting) {
         scope->waiting = false;

@@ -99,7 +99,7 @@ coir_io *coir_rec_copy(coir_rec_fn *fn, const void *bytes, size_t size)
     return leaf("coir_rec_copy", OP_REC, (any_fn *)fn, captured(bytes, size));
 }
 
-/* A leaf that carries a value for its callback: CALL, ITERATE, EACH. */
+/* A leaf that carries a value for its callback: CALL, ITERATE, EACH, PAR_EACH. */
 static coir_io *leaf_with(const char *function, enum op op, size_t size, coir_value state, any_fn *fn, struct env_given given)
 {
     const char *bad = coir__callback_bad(fn, given);
@@ -161,6 +161,58 @@ coir_io *coir_traverse_copy(size_t count, coir_index_fn *fn, const void *bytes, 
 {
     return traverse("coir_traverse_copy", count, (any_fn *)fn, captured(bytes, size));
 }
+
+/* ---------------------------------------------------------------------------------------------- the same, side by side */
+
+static coir_io *par_traverse(const char *function, enum op op, size_t limit, size_t count, any_fn *fn, struct env_given given)
+{
+    const char *bad = coir__callback_bad(fn, given);
+    if (bad != NULL)
+        return coir__bad_argument(function, bad);
+    coir_io *node = coir__callback_node(op, NODE_SIZE_OF(pulled), fn, given);
+    if (node == NULL)
+        return NULL;
+    node->pulled.list = coir_none();
+    node->pulled.limit = limit;
+    node->pulled.count = count;
+    return node;
+}
+
+coir_io *coir_par_traverse(size_t limit, size_t count, coir_index_fn *fn, void *env)
+{
+    return par_traverse("coir_par_traverse", OP_PAR_TRAVERSE, limit, count, (any_fn *)fn, lent(env));
+}
+coir_io *coir_par_traverse_copy(size_t limit, size_t count, coir_index_fn *fn, const void *bytes, size_t size)
+{
+    return par_traverse("coir_par_traverse_copy", OP_PAR_TRAVERSE, limit, count, (any_fn *)fn, captured(bytes, size));
+}
+
+coir_io *coir_par_traverse_all(size_t limit, size_t count, coir_index_fn *fn, void *env)
+{
+    return par_traverse("coir_par_traverse_all", OP_PAR_TRAVERSE_ALL, limit, count, (any_fn *)fn, lent(env));
+}
+coir_io *coir_par_traverse_all_copy(size_t limit, size_t count, coir_index_fn *fn, const void *bytes, size_t size)
+{
+    return par_traverse("coir_par_traverse_all_copy", OP_PAR_TRAVERSE_ALL, limit, count, (any_fn *)fn, captured(bytes, size));
+}
+
+static coir_io *with_limit(coir_io *node, size_t limit)
+{
+    if (node != NULL && node->op == OP_PAR_EACH)
+        node->pulled.limit = limit;
+    return node;
+}
+
+coir_io *coir_par_each(size_t limit, coir_value list, coir_flat_map_fn *fn, void *env)
+{
+    return with_limit(leaf_with("coir_par_each", OP_PAR_EACH, NODE_SIZE_OF(pulled), list, (any_fn *)fn, lent(env)), limit);
+}
+coir_io *coir_par_each_copy(size_t limit, coir_value list, coir_flat_map_fn *fn, const void *bytes, size_t size)
+{
+    return with_limit(leaf_with("coir_par_each_copy", OP_PAR_EACH, NODE_SIZE_OF(pulled), list, (any_fn *)fn, captured(bytes, size)), limit);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- again */
 
 coir_io *coir_again(coir_value state)
 {
@@ -236,6 +288,7 @@ static bool has_callback(const coir_io *io)
     case OP_DEFER: case OP_DEFER_READ: case OP_SUSPEND: case OP_CALL: case OP_MAP: case OP_FLAT_MAP: case OP_TAP: case OP_REDEEM:
     case OP_CATCH: case OP_RECOVER: case OP_MAP_ERROR: case OP_MAP_PANIC: case OP_FINALLY_FN: case OP_ON_FAILURE:
     case OP_ITERATE: case OP_WHILE: case OP_FOR_EACH: case OP_TRAVERSE: case OP_EACH: case OP_REC: case OP_CONTRA_MAP:
+    case OP_PAR_TRAVERSE: case OP_PAR_TRAVERSE_ALL: case OP_PAR_EACH:
         return !(io->flags & NODE_OWNS);
     default:
         return false;

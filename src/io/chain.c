@@ -159,6 +159,21 @@ coir_io *coir_zip(size_t count, coir_io *const *ios)      { return many("coir_zi
 coir_io *coir_parallel(size_t count, coir_io *const *ios) { return many("coir_parallel", OP_PARALLEL, count, ios); }
 coir_io *coir_fork(coir_io *io)                           { return coir__node_around(OP_FORK, NODE_SMALL, io); }
 
+coir_io *coir_race(size_t count, coir_io *const *ios)
+{
+    return count == 0 ? coir__bad_argument("coir_race", "of no ios none can end") : many("coir_race", OP_RACE, count, ios);
+}
+
+coir_io *coir_race_ok(size_t count, coir_io *const *ios)
+{
+    return count == 0 ? coir__bad_argument("coir_race_ok", "of no ios none can succeed") : many("coir_race_ok", OP_RACE_OK, count, ios);
+}
+
+coir_io *coir_race_pair(coir_io *a, coir_io *b) { return many("coir_race_pair", OP_RACE_PAIR, 2, (coir_io *[]){ a, b }); }
+coir_io *coir_both(coir_io *a, coir_io *b)      { return many("coir_both", OP_PAR_ZIP, 2, (coir_io *[]){ a, b }); }
+coir_io *coir_par_zip(size_t count, coir_io *const *ios)     { return many("coir_par_zip", OP_PAR_ZIP, count, ios); }
+coir_io *coir_par_zip_all(size_t count, coir_io *const *ios) { return many("coir_par_zip_all", OP_PAR_ZIP_ALL, count, ios); }
+
 /* ----------------------------------------------------------------------------------------------------------- failures */
 
 coir_io *coir_attempt(coir_io *io) { return coir__node_around(OP_ATTEMPT, NODE_SMALL, io); }

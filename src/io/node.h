@@ -51,7 +51,7 @@ enum node_flags {
     NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
     NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome`; of HOLD: acquired */
     NODE_SOLE     = 128,                                /* the value that it carries cannot be shared: known before anybody may take it */
-    NODE_ASIDE    = 64                                  /* of SEQUENCE, ZIP, PARALLEL: too many items for the node, they stand elsewhere */
+    NODE_ASIDE    = 64                                  /* of one with `many`: too many items for the node, they stand elsewhere */
 };
 
 #define NODE_TAKEN    (1u << 31)                        /* in refs: the value of a shared node has gone to its first reader */
@@ -115,22 +115,23 @@ struct coir_io {
                 const struct coir__prim *prim;
                 const struct coir__machine *machine;
                 uint64_t          times;                /* REPEAT; in its frame the rounds that are left */
+                size_t            index;                /* PULL: of the item that it is at */
                 struct coir_schedule *schedule;         /* RETRY */
-                struct { uint32_t count, index; } many; /* SEQUENCE, ZIP, PARALLEL */
+                struct { uint32_t count, index; } many; /* SEQUENCE, ZIP, PARALLEL, RACE to PAR_ZIP_ALL */
             };
             union {
                 void     *env;
                 coir_io  *link;                         /* of a dead node with a child: the next one */
                 coir_io  *body;                         /* in a frame of REPEAT, FOREVER, RETRY */
-                coir_io **items;                        /* SEQUENCE, ZIP, PARALLEL: in the node, or aside */
+                coir_io **items;                        /* of those with `many`: in the node, or aside */
                 uint32_t  floor;                        /* in a frame of MERGE, and of ROUTINE in its final part: the fiber's before */
-                void     *object;                       /* PRIM, HOLD, MACHINE */
+                void     *object;                       /* PRIM, HOLD, MACHINE; PULL: its group */
             };
         };
         coir_value value;                               /* PURE, RESULT, AGAIN, KEEP, GIVE */
     };
     union {                                             /* from here on only in nodes of ops that say so */
-        coir_value state;                               /* CALL, AS, ITERATE, LOCAL, WITH_KEY, NAMED, EACH */
+        coir_value state;                               /* CALL, AS, ITERATE, LOCAL, WITH_KEY, NAMED, EACH, PAR_EACH; PULL: what fn was lent */
         struct { coir_failure *also; coir_tag tag; } failure;                   /* RESULT */
         coir_result result;                             /* MERGE, KEEP_ALL and what becomes one of them */
         struct { coir_io *body; bool consuming; coir_value kept; } loop;        /* in a frame of WHILE, FOR_EACH */
@@ -141,6 +142,7 @@ struct coir_io {
         struct gather gather;                           /* TRAVERSE */
         struct { coir_value list; struct gather gather; coir_value kept; } each;                 /* EACH: list is `state` */
         struct { struct gather gather; } zip;
+        struct { coir_value list; size_t limit, count; } pulled;                /* PAR_TRAVERSE, PAR_EACH: list is `state` */
         struct { coir_io *become, *holds; coir_result outcome; coir_routine routine; } routine;  /* ROUTINE: outcome, if NODE_SAVED; holds, the
                                                          * frames of what COIR_HOLD acquired, the last one first */
         struct { int64_t number; struct waiter waiter; } prim_own;              /* PRIM: more behind it if the primitive says so */
@@ -237,7 +239,7 @@ static ALWAYS_INLINE coir_io *coir__frame_of(const coir_io *node, size_t size)
     return frame;
 }
 
-/* Where the items of a SEQUENCE, ZIP or PARALLEL begin in its node, if they stand there. */
+/* Where the items of a node with `many` begin in it, if they stand there. */
 static inline size_t coir__items_at(enum op op) { return op == OP_ZIP ? NODE_SIZE_OF(zip) : NODE_SMALL; }
 
 /* ------------------------------------------------------------------------------------------------------ for builders */

@@ -20,6 +20,7 @@ struct waits_for {
     bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
     uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
     bool     is_let_be;                                 /* no verdict ends it: it ends when that fiber does (cancel, race, scope) */
+    bool     gives_way;                                 /* of one that is let be: in a ring of nothing else it ends at once, as OK (cancel) */
 };
 
 struct coir__prim {

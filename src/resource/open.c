@@ -5,9 +5,8 @@
  * first cell that wants the failure (catch, recover, attempt), releases what was acquired above that cell, and goes on from there; if
  * nobody wants it, all is released and the failure is the result.
  */
+#include "fiber/join.h"
 #include "resource/use.h"
-
-#include <coir/fiber.h>
 
 /* A resource that a callback has just made: the use keeps it. */
 static enum next open_made(struct work *work, coir_resource *resource)

@@ -505,7 +505,7 @@ static bool pool_judge_rings(struct pool *pool, bool at_once)
     int64_t ended = clock_monotonic();
     store_relaxed(&pool->rings_due, ended + RINGS_PAUSE + 50 * (ended - begun));
     store_release(&pool->judging, 0);
-    if (found && stop)
+    if (report.tag != COIR_OK)
         pool_stop(pool, report);
     return found;
 }
@@ -542,7 +542,7 @@ static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
     coir_result report = coir_ok(coir_none());
     bool stop = pool->run.options.on_deadlock == COIR_DEADLOCK_STOP;
     if (coir__deadlock_silence(&pool->run, stop ? &report : NULL) > 0) {
-        if (stop)
+        if (report.tag != COIR_OK)
             pool_stop(pool, report);
         return RUN_HAS_WORK;
     }

@@ -421,7 +421,7 @@ static bool judge_rings(struct coir_sim *sim)
     coir_result report = coir_ok(coir_none());
     bool stop = sim->run.options.on_deadlock == COIR_DEADLOCK_STOP;
     bool found = coir__deadlock_rings(&sim->run, stop ? &report : NULL) > 0;
-    if (found && stop)
+    if (report.tag != COIR_OK)
         coir__sim_stop(sim, report);
     return found;
 }
@@ -496,7 +496,7 @@ static void judge_silence(struct coir_sim *sim)
         return;                                         /* another thread was just in time, or is about to be */
     if (found == 0)
         report = coir__panicf(DOMAIN_COIR, COIR_DEADLOCK, "deadlock: every fiber waits for the end of others");
-    if (found == 0 || stop)
+    if (report.tag != COIR_OK)
         coir__sim_stop(sim, report);
 }
 

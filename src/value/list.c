@@ -111,6 +111,24 @@ void coir__list_add(coir_value *list, coir_value item)
         append(list->ptr, item);
 }
 
+coir_value coir__list_blank(size_t count, coir_value **places)
+{
+    struct list *list = list_new(count);
+    if (list == NULL)
+        return coir__no_memory_value();
+    memset(list->items, 0, count * sizeof list->items[0]);          /* nones */
+    list->count = count;
+    *places = list->items;
+    return coir_own(list, &coir_list_type);
+}
+
+void coir__list_fit(const coir_value *list, bool is_plain, bool is_sharable)
+{
+    struct list *items = list->ptr;
+    items->head.is_plain = is_plain;
+    items->head.is_sharable = is_sharable;
+}
+
 /* -------------------------------------------------------------------------------------------------------- growing */
 
 /* The items in a larger block; the smaller one is gone. NULL: nothing has changed. */

@@ -94,6 +94,10 @@ coir_result coir__map_failures(coir_result result, coir_tag tag, coir_map_fn *fn
 
 /* coir__list_new: a list with room for `capacity` items; pushing that many does not allocate. A panic value without memory. */
 coir_value coir__list_new(size_t capacity);
+/* coir__list_blank: a list of that many nones, and the places where they stand, in each of which one thread at a time may put a value that is no
+ * panic value. Until coir__list_fit() it is nobody else's: which says whether any of them has a type, and whether those that have can be shared. */
+coir_value coir__list_blank(size_t count, coir_value **places);
+void coir__list_fit(const coir_value *list, bool is_plain, bool is_sharable);
 /* coir__list_items: the items themselves, lent; of what is not a list none. */
 const coir_value *coir__list_items(const coir_value *list, size_t *count);
 /* coir__list_add: takes item; the list is not shared and has room. A panic value, as list or as item, is what the list then is. */
