@@ -50,6 +50,26 @@ COIR_API COIR_MUST_USE coir_io *coir_wait(const coir_value *fibers);
 /* coir_wait_any: waits for the first of them to end. Gives its index; the others go on. Of none: a panic, code EINVAL. */
 COIR_API COIR_MUST_USE coir_io *coir_wait_any(const coir_value *fibers);
 
+/* coir_wait_for: waits for a fiber or for a list of them until all have ended, the first has, or the first has failed (ended in another way than with
+ * a value; if none does, until all have ended), but not for longer than `limit`. Gives a list in the order of the argument: the boxed result of each
+ * that has ended, none for each that has not, and goes on. Zero or less: does not wait. coir_ns(INT64_MAX): no limit. Python's wait(). */
+typedef enum coir_until { COIR_ALL_ENDED, COIR_FIRST_ENDED, COIR_FIRST_FAILED } coir_until;
+COIR_API COIR_MUST_USE coir_io *coir_wait_for(const coir_value *fibers, coir_until until, coir_duration limit);
+
+/*
+ * coir_as_completed: gives a coir_completions, which is told of the end of each of the fibers, in the order in which they end; those that have ended before it
+ * was run come first. A counted handle, which keeps those of the fibers; dropping it leaves the fibers alone.
+ * coir_completions_next: waits for the next one to end. Gives a list of two: its index, and its boxed result; none, when there has been
+ * one for each: so coir_for_each() goes through them. For one fiber at a time: who asks while another waits is a panic, code COIR_MISUSE.
+ */
+typedef struct coir_completions coir_completions;
+COIR_API const coir_type coir_completions_type;
+static inline coir_completions *coir_completions_of(const coir_value *v) { return (coir_completions *)coir_cast(v, &coir_completions_type); }
+COIR_API coir_completions *coir_completions_ref(coir_completions *ends);
+COIR_API void              coir_completions_drop(coir_completions *ends);
+COIR_API COIR_MUST_USE coir_io *coir_as_completed(const coir_value *fibers);
+COIR_API COIR_MUST_USE coir_io *coir_completions_next(coir_completions *ends);
+
 /*
  * Cancellation asks a fiber to stop. It is seen before an instruction is run, and by a fiber that waits, whatever it waits for; never by a result
  * that is there already, so a value wins over a cancellation that comes with it. Then the fiber unwinds: finalizers run, in order, no
