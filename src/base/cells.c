@@ -27,7 +27,8 @@ __attribute__((destructor)) static void plain_unload(void) { coir__unload(); }
 
 #else
 
-#include <ck_spinlock.h>
+#include "base/spin.h"
+
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -101,19 +102,19 @@ static bool chunk_next(void)
 
 static void depot_put(size_t class, struct cell *batch)
 {
-    ck_spinlock_fas_lock(&depots[class].lock);
+    spin_lock(&depots[class].lock);
     batch->next_batch = depots[class].batches;
     depots[class].batches = batch;
-    ck_spinlock_fas_unlock(&depots[class].lock);
+    spin_unlock(&depots[class].lock);
 }
 
 static struct cell *depot_take(size_t class)
 {
-    ck_spinlock_fas_lock(&depots[class].lock);
+    spin_lock(&depots[class].lock);
     struct cell *batch = depots[class].batches;
     if (batch != NULL)
         depots[class].batches = batch->next_batch;
-    ck_spinlock_fas_unlock(&depots[class].lock);
+    spin_unlock(&depots[class].lock);
     return batch;
 }
 

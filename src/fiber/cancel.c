@@ -163,10 +163,11 @@ static bool is_interruptible(const coir_fiber *fiber)
 
 void coir__cancel_poke(coir_fiber *fiber)
 {
+    uint32_t looks = 0;
     for (;;) {
         switch (wait_state_of(load_full(&fiber->wait.word))) {                  /* R3 [CANCEL] */
         case WAIT_HELD:
-            cpu_pause();
+            spin_pause(&looks);
             break;
         case WAIT_PARKED: {
             if (!wait_hold(&fiber->wait))
@@ -199,14 +200,14 @@ static void request(coir_fiber *fiber)
 /* From outside of its run the fiber could end meanwhile, and the run with it: its lock keeps both (see coir__fiber_end(), coir__fiber_discard()). */
 static void request_from_outside(coir_fiber *fiber)
 {
-    ck_spinlock_fas_lock(&fiber->lock);
+    spin_lock(&fiber->lock);
     struct coir__run *run = coir__fiber_ended(fiber) ? NULL : run_of(fiber);
     if (run != NULL) {
         run->driver->pin(run);
         request(fiber);
         run->driver->unpin(run);
     }
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
 }
 
 void coir__cancel_request(coir_fiber *fiber)
@@ -266,11 +267,11 @@ static enum prim_step cancel_arm(coir_fiber *fiber, coir_io *frame, coir_result 
     coir_fiber *other = frame->object;
     coir__set_ok(result, coir_none());
     coir__note_edge(fiber, frame, other);
-    ck_spinlock_fas_lock(&cancels_lock);
+    spin_lock(&cancels_lock);
     bool waits = !closes_ring(fiber, other) && coir__fiber_await(other, &frame->prim_own.waiter);
     if (waits)
         store_relaxed(&fiber->cancels, 1);
-    ck_spinlock_fas_unlock(&cancels_lock);
+    spin_unlock(&cancels_lock);
     if (!waits)
         coir__note_edge_end(frame);
     return waits ? PRIM_WAIT : PRIM_DONE;
@@ -279,9 +280,9 @@ static enum prim_step cancel_arm(coir_fiber *fiber, coir_io *frame, coir_result 
 static void cancel_over(coir_fiber *fiber, coir_io *frame)
 {
     coir__note_edge_end(frame);
-    ck_spinlock_fas_lock(&cancels_lock);
+    spin_lock(&cancels_lock);
     store_relaxed(&fiber->cancels, 0);
-    ck_spinlock_fas_unlock(&cancels_lock);
+    spin_unlock(&cancels_lock);
 }
 
 static enum prim_step cancel_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)

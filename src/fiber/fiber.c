@@ -143,10 +143,10 @@ static bool strays_collect(struct coir__seat *seat)
     struct coir__run *run = seat->run;
     bool any = false;
     for (int looks = 0; looks < 2; looks++) {
-        ck_spinlock_fas_lock(&run->slabs_lock);
+        spin_lock(&run->slabs_lock);
         struct slab *slab = run->strays_next != NULL ? run->strays_next : run->slabs;
         run->strays_next = slab == NULL ? NULL : slab->next;
-        ck_spinlock_fas_unlock(&run->slabs_lock);
+        spin_unlock(&run->slabs_lock);
         coir_fiber *strays = slab == NULL ? NULL : strays_take(slab);
         any = any || strays != NULL;
         strays_keep(seat, strays);                      /* not under the lock: it calls the program */
@@ -188,10 +188,10 @@ static bool slab_add(struct coir__seat *seat)
     atomic_init(&slab->strays, NULL);
     atomic_init(&slab->count, 0);
     seat->slab = slab;
-    ck_spinlock_fas_lock(&run->slabs_lock);
+    spin_lock(&run->slabs_lock);
     slab->next = run->slabs;
     run->slabs = slab;
-    ck_spinlock_fas_unlock(&run->slabs_lock);
+    spin_unlock(&run->slabs_lock);
     return true;
 }
 
@@ -535,10 +535,10 @@ void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
         fiber_free(fiber);
         return;
     }
-    ck_spinlock_fas_lock(&fiber->lock);
+    spin_lock(&fiber->lock);
     store_release(&fiber->phase, PHASE_ENDED);                                  /* [FIBER-END] */
     coir_fiber *woken = fiber->waiters == NULL ? NULL : waiters_claim(fiber);
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
     ref_drop(fiber);                                    /* not the last reference if somebody was woken: he has one */
     for (coir_fiber *next; woken != NULL; woken = next) {
         struct coir__run *run = run_of(woken);
@@ -569,13 +569,13 @@ void coir__fiber_discard(coir_fiber *fiber)
         coir__context_drop(fiber->context);
     fiber->context = NULL;
     held_let_go(fiber);
-    ck_spinlock_fas_lock(&fiber->lock);                 /* somebody outside may be asking it to end: see request_from_outside() */
+    spin_lock(&fiber->lock);                 /* somebody outside may be asking it to end: see request_from_outside() */
     coir_result given = fiber->result;                  /* by somebody, before it was out of all queues */
     fiber->result = coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the run was stopped before this fiber had ended");
     fiber->flags |= FIBER_TYPED | FIBER_SHARABLE;
     store_relaxed(&fiber->seen, 1);
     store_release(&fiber->phase, PHASE_ENDED);
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
     coir_result_drop(&given);
     coir_fiber_drop(fiber);
 }
@@ -587,7 +587,7 @@ const coir_type coir__gone_type = { "gone", NULL, NULL, NULL };
 /* Out of a result that cannot be shared: the first to ask gets it, and leaves a value that says so. */
 static coir_result result_take_once(coir_fiber *fiber)
 {
-    ck_spinlock_fas_lock(&fiber->lock);
+    spin_lock(&fiber->lock);
     coir_result result = fiber->result;
     bool gone = result.value.type == &coir__gone_type;
     if (is_own_handle(fiber))
@@ -595,7 +595,7 @@ static coir_result result_take_once(coir_fiber *fiber)
     if (!gone)
         fiber->result.value = coir_own((void *)(uintptr_t)result.value.type, &coir__gone_type);
     fiber->result.also = NULL;
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
     if (!gone)
         return result;
     const coir_type *type = result.value.ptr;
@@ -627,7 +627,7 @@ coir_result coir__fiber_move_result(coir_fiber *fiber)
 bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
 {
     bool registered = false;
-    ck_spinlock_fas_lock(&fiber->lock);
+    spin_lock(&fiber->lock);
     if (load_relaxed(&fiber->phase) != PHASE_ENDED) {   /* relaxed: under the lock */
         waiter->prev = NULL;
         waiter->next = fiber->waiters;
@@ -636,7 +636,7 @@ bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
         fiber->waiters = waiter;
         registered = true;
     }
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
     return registered;
 }
 
@@ -670,7 +670,7 @@ struct watch *coir__fiber_watched_by(const coir_fiber *fiber)
 
 void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)
 {
-    ck_spinlock_fas_lock(&fiber->lock);
+    spin_lock(&fiber->lock);
     if (waiter->fiber != NULL) {
         if (waiter->next != NULL)
             waiter->next->prev = waiter->prev;
@@ -679,7 +679,7 @@ void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)
         else
             fiber->waiters = waiter->next;
     }
-    ck_spinlock_fas_unlock(&fiber->lock);
+    spin_unlock(&fiber->lock);
 }
 
 bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_result result)
@@ -816,9 +816,9 @@ void coir__run_done(struct coir__run *run)
 
 void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *fiber), void *env)
 {
-    ck_spinlock_fas_lock(&run->slabs_lock);
+    spin_lock(&run->slabs_lock);
     struct slab *slab = run->slabs;
-    ck_spinlock_fas_unlock(&run->slabs_lock);           /* slabs are only ever added, at the front */
+    spin_unlock(&run->slabs_lock);           /* slabs are only ever added, at the front */
     for (; slab != NULL; slab = slab->next) {
         uint32_t count = load_acquire(&slab->count);                            /* [SLOT] */
         for (uint32_t i = 0; i < count; i++)

@@ -10,13 +10,13 @@
 #ifndef FIBER_FIBER_H
 #define FIBER_FIBER_H
 
+#include "base/spin.h"
 #include "fiber/wait.h"
 #include "io/node.h"
 #include "io/prim.h"
 
 #include <coir/fiber.h>
 
-#include <ck_spinlock.h>
 #include <ck_stack.h>
 
 struct coir__run;

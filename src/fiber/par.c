@@ -205,7 +205,7 @@ static struct claimed_wait group_told(struct watch *watch, struct watched *watch
     struct child *child = container_of(watched, struct child, watched);
     bool is_sole = load_acquire(&ended->refs) == 2;     /* ours, and the run's, which goes as soon as we are back */
     struct claimed_wait claimed = { NULL, CLAIM_LOST };
-    ck_spinlock_fas_lock(&watch->lock);
+    spin_lock(&watch->lock);
     child->has_ended = true;
     child->tag = ended->result.tag;
     child->is_sole = is_sole;
@@ -222,7 +222,7 @@ static struct claimed_wait group_told(struct watch *watch, struct watched *watch
         group->waiting = false;
         claimed = coir__waiter_claim(group->parent);    /* lost to a request: the parent looks again before it waits again */
     }
-    ck_spinlock_fas_unlock(&watch->lock);
+    spin_unlock(&watch->lock);
     return claimed;
 }
 
@@ -480,10 +480,10 @@ static enum prim_step group_arm(coir_fiber *fiber, coir_io *frame, coir_result *
         return PRIM_DONE;
     }
     for (;;) {
-        ck_spinlock_fas_lock(&group->watch.lock);
+        spin_lock(&group->watch.lock);
         group->waiting = false;
         enum todo todo = group_todo(group);
-        ck_spinlock_fas_unlock(&group->watch.lock);
+        spin_unlock(&group->watch.lock);
         if (todo == TODO_WAIT)
             return PRIM_WAIT;
         if (todo == TODO_END)
@@ -513,9 +513,9 @@ static void group_cancel(coir_fiber *fiber, coir_io *frame)
     struct group *group = group_of(frame);
     (void)fiber;
     frame->flags |= NODE_FINAL;
-    ck_spinlock_fas_lock(&group->watch.lock);
+    spin_lock(&group->watch.lock);
     group->called_off = !load_relaxed(&group->settled);
-    ck_spinlock_fas_unlock(&group->watch.lock);
+    spin_unlock(&group->watch.lock);
     if (group->called_off)
         store_relaxed(&group->next, SIZE_MAX / 2);
 }
@@ -553,11 +553,11 @@ static struct waits_for group_waits_for(const coir_io *frame)
 bool coir__is_ancestor(const coir_fiber *other, coir_fiber *fiber)
 {
     while (load_relaxed(&fiber->is_child)) {            /* relaxed: of a child its group does not change; who is let go has no ancestors */
-        ck_spinlock_fas_lock(&fiber->lock);
+        spin_lock(&fiber->lock);
         struct watch *watch = coir__fiber_watched_by(fiber);
         struct group *group = watch == NULL || watch->told != group_told ? NULL : container_of(watch, struct group, watch);
         coir_fiber *parent = group == NULL || kind_of(group)->leaves ? NULL : group->parent;
-        ck_spinlock_fas_unlock(&fiber->lock);
+        spin_unlock(&fiber->lock);
         if (parent == NULL || parent == other)
             return parent != NULL;
         fiber = parent;

@@ -92,7 +92,7 @@ bool coir__scope_admit(struct coir__scope *scope, coir_fiber *fiber)
     frame->scope = scope_share(scope);
     frame->member.fiber = fiber;
     frame->member.prev = NULL;
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     frame->member.next = scope->members;
     if (frame->member.next != NULL)
         frame->member.next->member.prev = frame;
@@ -101,7 +101,7 @@ bool coir__scope_admit(struct coir__scope *scope, coir_fiber *fiber)
         store_relaxed(&fiber->requested, 1);            /* relaxed: it has not begun */
         store_relaxed(&fiber->asked, 1);
     }
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     fiber->top = frame;
     return true;
 }
@@ -118,10 +118,10 @@ static void ask_members(struct coir__scope *scope)
 
 void coir__scope_adopt(struct coir__scope *scope, coir_fiber *fiber)
 {
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     store_relaxed(&fiber->is_child, 0);
     bool canceling = scope->canceling;
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     if (canceling)
         coir__cancel_request(fiber);
 }
@@ -196,7 +196,7 @@ void coir__scope_leave(coir_fiber *fiber, coir_io *frame, coir_result *result)
     coir_fiber *owner = scope->owner;
     if (counts)
         store_relaxed(&fiber->seen, 1);                 /* the scope tells it */
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     unlink_member(scope, frame);
     if (is_told)
         note_end(scope, result->tag, counts, failure);
@@ -204,7 +204,7 @@ void coir__scope_leave(coir_fiber *fiber, coir_io *frame, coir_result *result)
         scope->waiting = false;
         claim = wait_claim(&owner->wait, wait_generation(&owner->wait));
     }
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     if (claim != CLAIM_LOST)
         coir__deliver(owner, claim, coir_ok(coir_none()));
     scope_drop(scope);
@@ -214,10 +214,10 @@ void coir__scope_leave(coir_fiber *fiber, coir_io *frame, coir_result *result)
 
 static bool scope_is_empty(struct coir__scope *scope, bool waiting)
 {
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     bool is_empty = scope->members == NULL;
     scope->waiting = waiting && !is_empty;
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     return is_empty;
 }
 
@@ -359,10 +359,10 @@ static enum machine_way owner_begin(coir_fiber *fiber, coir_io *frame, struct ma
 static enum machine_way wait_for_last(coir_fiber *fiber, struct owner *owner, struct machine_turn *turn)
 {
     struct coir__scope *scope = owner->scope;
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     if (!scope->canceling)
         ask_members(scope);
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     owner->phase = LAST;
     fiber->mask++;
     turn->io = owner->last_wait;
@@ -375,10 +375,10 @@ static enum machine_way body_ended(coir_fiber *fiber, struct owner *owner, struc
 {
     struct coir__scope *scope = owner->scope;
     bool failed = turn->result.tag != COIR_OK;
-    ck_spinlock_fas_lock(&scope->lock);
+    spin_lock(&scope->lock);
     scope->body = NULL;                                 /* from here on no member asks it */
     owner->was_first = failed && scope->failed == NULL && !scope->canceled_from_outside;
-    ck_spinlock_fas_unlock(&scope->lock);
+    spin_unlock(&scope->lock);
     coir__scope_close(fiber, &owner->body);
     if (turn->result.tag == COIR_CANCELED && coir__scope_meant(fiber, &owner->body)) {
         coir_failure *also = turn->result.also;         /* canceled by a member's end, which is what counts */

@@ -41,13 +41,13 @@ static struct claimed_wait some_told(struct watch *watch, struct watched *watche
     struct some *some = container_of(watch, struct some, watch);
     struct claimed_wait claimed = { NULL, CLAIM_LOST };
     (void)watched;
-    ck_spinlock_fas_lock(&watch->lock);
+    spin_lock(&watch->lock);
     some_note(some, ended);
     if (some->is_enough && some->waiter != NULL) {
         claimed = coir__waiter_claim(some->waiter);
         some->waiter = NULL;
     }
-    ck_spinlock_fas_unlock(&watch->lock);
+    spin_unlock(&watch->lock);
     return claimed;
 }
 
@@ -104,24 +104,24 @@ static bool some_begin(coir_fiber *fiber, coir_io *frame)
         coir__note_edge(fiber, frame, other);
         if (coir__fiber_watch(other, &some->watched[i], &some->watch))
             continue;
-        ck_spinlock_fas_lock(&some->watch.lock);
+        spin_lock(&some->watch.lock);
         some_note(some, other);
-        ck_spinlock_fas_unlock(&some->watch.lock);
+        spin_unlock(&some->watch.lock);
     }
-    ck_spinlock_fas_lock(&some->watch.lock);
+    spin_lock(&some->watch.lock);
     bool waits = !some->is_enough;
     some->waiter = waits ? fiber : NULL;
-    ck_spinlock_fas_unlock(&some->watch.lock);
+    spin_unlock(&some->watch.lock);
     return waits;
 }
 
 /* Without memory for the timer: whether the wait can be taken back, because nobody has ended it meanwhile. */
 static bool some_take_back(struct some *some)
 {
-    ck_spinlock_fas_lock(&some->watch.lock);
+    spin_lock(&some->watch.lock);
     bool waits = some->waiter != NULL;
     some->waiter = NULL;
-    ck_spinlock_fas_unlock(&some->watch.lock);
+    spin_unlock(&some->watch.lock);
     return waits;
 }
 
@@ -211,13 +211,13 @@ static struct claimed_wait end_told(struct watch *watch, struct watched *watched
     coir_completions *ends = container_of(watch, coir_completions, watch);
     struct claimed_wait claimed = { NULL, CLAIM_LOST };
     (void)ended;
-    ck_spinlock_fas_lock(&watch->lock);
+    spin_lock(&watch->lock);
     *(ends->first == NULL ? &ends->first : &ends->last->next) = &watched->waiter;
     ends->last = &watched->waiter;
     if (ends->waiting != NULL)
         claimed = coir__waiter_claim(ends->waiting);
     ends->waiting = NULL;
-    ck_spinlock_fas_unlock(&watch->lock);
+    spin_unlock(&watch->lock);
     return claimed;
 }
 
@@ -340,12 +340,12 @@ static coir_result end_of(const coir_completions *ends, size_t index)
 /* Takes the next end, or finds that there will be none, or that another waits for it; else, with `waiting`, waits for it. */
 static enum prim_step next_take(coir_fiber *fiber, coir_completions *ends, bool waiting, coir_result *result)
 {
-    ck_spinlock_fas_lock(&ends->watch.lock);
+    spin_lock(&ends->watch.lock);
     size_t index = ends_take(ends);
     bool is_over = index == SIZE_MAX && ends->left == 0, is_taken = !is_over && index == SIZE_MAX && ends->waiting != NULL;
     if (waiting && index == SIZE_MAX && !is_over && !is_taken)
         ends->waiting = fiber;
-    ck_spinlock_fas_unlock(&ends->watch.lock);
+    spin_unlock(&ends->watch.lock);
     if (index != SIZE_MAX)
         *result = end_of(ends, index);
     else if (is_over)
@@ -387,10 +387,10 @@ static void next_disarm(coir_fiber *fiber, coir_io *frame)
 {
     coir_completions *ends = frame->object;
     coir__note_edge_end(frame);
-    ck_spinlock_fas_lock(&ends->watch.lock);
+    spin_lock(&ends->watch.lock);
     if (ends->waiting == fiber)
         ends->waiting = NULL;
-    ck_spinlock_fas_unlock(&ends->watch.lock);
+    spin_unlock(&ends->watch.lock);
 }
 
 static void next_drop(coir_io *node) { coir_completions_drop(node->object); }

@@ -34,7 +34,7 @@
 
 #include "base/atomic.h"
 #include "base/check.h"
-#include "base/config.h"
+#include "base/spin.h"
 
 enum wait_state { WAIT_RUNNING, WAIT_ARMING, WAIT_PARKED, WAIT_CLAIMED, WAIT_GIVEN, WAIT_LEFT, WAIT_TAKEN, WAIT_HELD };
 
@@ -90,6 +90,7 @@ static inline enum claim wait_claim(struct wait *wait, uint64_t generation)
 {
     uint64_t word = load_acquire(&wait->word);
     uint64_t base = generation << WAIT_STATE_BITS;
+    uint32_t looks = 0;
     for (;;) {
         if (wait_generation_of(word) != generation)
             return CLAIM_LOST;
@@ -103,7 +104,7 @@ static inline enum claim wait_claim(struct wait *wait, uint64_t generation)
                 return CLAIM_PARKED;
             break;
         case WAIT_HELD:
-            cpu_pause();
+            spin_pause(&looks);
             word = load_acquire(&wait->word);
             break;
         default:

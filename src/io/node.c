@@ -7,10 +7,9 @@
  */
 #include "io/node.h"
 
+#include "base/spin.h"
 #include "io/machine.h"
 #include "io/prim.h"
-
-#include <ck_spinlock.h>
 
 const struct op_info coir__ops[OP_COUNT] = {
 #define OP(name, shown, children, value, down, up) { shown, CHILDREN_##children, VALUE_##value },
@@ -40,10 +39,10 @@ void coir__node_retire(coir_io *node)
     static coir_io *watched[WATCHED];
     static size_t turn;
     store_relaxed(&node->refs, 0);
-    ck_spinlock_fas_lock(&lock);
+    spin_lock(&lock);
     coir_io *oldest = watched[turn % WATCHED];
     watched[turn++ % WATCHED] = node;
-    ck_spinlock_fas_unlock(&lock);
+    spin_unlock(&lock);
     if (oldest != NULL)
         coir__cell_free(oldest, oldest->steps);
 }

@@ -77,20 +77,20 @@ uint64_t coir__resumes_refused(void) { return load_relaxed(&resumes_refused); }
 
 static void slot_give(struct slot *slot)
 {
-    ck_spinlock_fas_lock(&pool.lock);
+    spin_lock(&pool.lock);
     slot->next = pool.free;
     pool.free = slot;
-    ck_spinlock_fas_unlock(&pool.lock);
+    spin_unlock(&pool.lock);
 }
 
 static struct slot *slot_take(void)
 {
     static struct unload at_unload = { NULL, slots_give_back };
-    ck_spinlock_fas_lock(&pool.lock);
+    spin_lock(&pool.lock);
     struct slot *slot = pool.free;
     if (slot != NULL)
         pool.free = slot->next;
-    ck_spinlock_fas_unlock(&pool.lock);
+    spin_unlock(&pool.lock);
     if (slot != NULL)
         return slot;
     struct slot_chunk *chunk = coir__allocate(sizeof *chunk);
@@ -100,13 +100,13 @@ static struct slot *slot_take(void)
         atomic_init(&chunk->slots[i].word, 0);
         chunk->slots[i].next = i > 1 ? &chunk->slots[i - 1] : NULL;
     }
-    ck_spinlock_fas_lock(&pool.lock);
+    spin_lock(&pool.lock);
     chunk->slots[1].next = pool.free;
     pool.free = &chunk->slots[SLOTS_PER_CHUNK - 1];
     bool first = pool.chunks == NULL;
     chunk->next = pool.chunks;
     pool.chunks = chunk;
-    ck_spinlock_fas_unlock(&pool.lock);
+    spin_unlock(&pool.lock);
     if (first)
         coir__at_unload(&at_unload);
     return &chunk->slots[0];
@@ -200,6 +200,7 @@ static void async_cancel(coir_fiber *fiber, coir_io *frame)
 /* Somebody is just calling: until he has either claimed the fiber's wait or left his result, which nobody wants. */
 static void await_winner(coir_fiber *fiber, struct slot *slot)
 {
+    uint32_t looks = 0;
     for (;;) {
         if (load_acquire(&slot->meet) == LEFT_RESULT) {                         /* [MEET] */
             coir_result_drop(&slot->left);
@@ -208,7 +209,7 @@ static void await_winner(coir_fiber *fiber, struct slot *slot)
         /* In this order: who else takes the wait has said before that it was him. */
         if (wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN && fiber->claimed_by == CLAIMED_BY_WAKER)
             return;
-        cpu_pause();
+        spin_pause(&looks);
     }
 }
 

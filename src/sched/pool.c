@@ -59,11 +59,11 @@ static struct worker *worker_of(struct coir__seat *seat) { return container_of(s
 static void backlog_put(struct backlog *backlog, coir_fiber *first, coir_fiber *last, size_t count)
 {
     last->next = NULL;
-    ck_spinlock_fas_lock(&backlog->lock);
+    spin_lock(&backlog->lock);
     *(backlog->first == NULL ? &backlog->first : &backlog->last->next) = first;
     backlog->last = last;
     store_relaxed(&backlog->count, load_relaxed(&backlog->count) + count);
-    ck_spinlock_fas_unlock(&backlog->lock);
+    spin_unlock(&backlog->lock);
 }
 
 /* Takes at most `most` from the front, as a chain. */
@@ -71,7 +71,7 @@ static coir_fiber *backlog_take(struct backlog *backlog, size_t most)
 {
     if (likely(load_relaxed(&backlog->count) == 0))
         return NULL;
-    ck_spinlock_fas_lock(&backlog->lock);
+    spin_lock(&backlog->lock);
     coir_fiber *first = backlog->first, **link = &backlog->first;
     size_t count = 0;
     for (; count < most && *link != NULL; count++)
@@ -82,7 +82,7 @@ static coir_fiber *backlog_take(struct backlog *backlog, size_t most)
     if (backlog->first == NULL)
         backlog->last = NULL;
     store_relaxed(&backlog->count, load_relaxed(&backlog->count) - count);
-    ck_spinlock_fas_unlock(&backlog->lock);
+    spin_unlock(&backlog->lock);
     return count == 0 ? NULL : first;
 }
 
@@ -107,13 +107,13 @@ static void parked_remove(struct pool *pool, struct worker *worker)
 
 static NOINLINE void pool_wake_one(struct pool *pool, bool to_watch)
 {
-    ck_spinlock_fas_lock(&pool->idle_lock);
+    spin_lock(&pool->idle_lock);
     struct worker *worker = pool->parked;
     if (worker != NULL) {
         parked_remove(pool, worker);
         worker->relieves = worker->relieves || to_watch;
     }
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
     if (worker != NULL)
         park_wake(&worker->parking);
 }
@@ -127,7 +127,7 @@ static inline void pool_ensure_watch(struct pool *pool)
 
 static void pool_stop(struct pool *pool, coir_result verdict)
 {
-    ck_spinlock_fas_lock(&pool->idle_lock);
+    spin_lock(&pool->idle_lock);
     bool first = !load_relaxed(&pool->stopped);
     if (first)
         pool->verdict = verdict;
@@ -139,7 +139,7 @@ static void pool_stop(struct pool *pool, coir_result verdict)
     }
     pool->parked = NULL;
     store_relaxed(&pool->idle, 0);
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
     for (struct worker *next, *worker = parked; worker != NULL; worker = next) {
         next = worker->parked_next;
         park_wake(&worker->parking);
@@ -515,9 +515,9 @@ enum judgement { RUN_GOES_ON, RUN_HAS_WORK, RUN_IS_OVER };           /* over: po
 /* Whether nobody but the caller has been busy since then: so what it has summed up meanwhile is of one moment. */
 static bool pool_was_still(struct pool *pool, uint64_t awakenings)
 {
-    ck_spinlock_fas_lock(&pool->idle_lock);
+    spin_lock(&pool->idle_lock);
     bool still = pool->busy == 1 && pool->awakenings == awakenings;
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
     return still;
 }
 
@@ -554,20 +554,20 @@ static bool worker_become_idle(struct worker *worker)
 {
     struct pool *pool = worker->pool;
     for (;;) {
-        ck_spinlock_fas_lock(&pool->idle_lock);
+        spin_lock(&pool->idle_lock);
         uint64_t awakenings = pool->awakenings;
         bool stopped = load_relaxed(&pool->stopped);
         if (stopped || pool->busy > 1 || pool->judged == awakenings)
             break;
-        ck_spinlock_fas_unlock(&pool->idle_lock);
+        spin_unlock(&pool->idle_lock);
         if (pool_examine(pool, awakenings) != RUN_GOES_ON)
             return false;
-        ck_spinlock_fas_lock(&pool->idle_lock);
+        spin_lock(&pool->idle_lock);
         pool->judged = awakenings;
-        ck_spinlock_fas_unlock(&pool->idle_lock);
+        spin_unlock(&pool->idle_lock);
     }
     if (load_relaxed(&pool->stopped)) {
-        ck_spinlock_fas_unlock(&pool->idle_lock);
+        spin_unlock(&pool->idle_lock);
         return false;
     }
     pool->busy--;
@@ -579,7 +579,7 @@ static bool worker_become_idle(struct worker *worker)
         pool->parked->parked_prev = worker;
     pool->parked = worker;
     store_relaxed(&pool->idle, load_relaxed(&pool->idle) + 1);                  /* S1 */
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
     return true;
 }
 
@@ -587,17 +587,17 @@ static bool worker_become_idle(struct worker *worker)
 static void worker_become_busy(struct worker *worker)
 {
     struct pool *pool = worker->pool;
-    ck_spinlock_fas_lock(&pool->idle_lock);
+    spin_lock(&pool->idle_lock);
     if (worker->parked)
         parked_remove(pool, worker);
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
 }
 
 /* Takes or leaves the watch, as it is needed: [WATCH]. */
 static bool worker_stands_watch(struct worker *worker)
 {
     struct pool *pool = worker->pool;
-    ck_spinlock_fas_lock(&pool->idle_lock);
+    spin_lock(&pool->idle_lock);
     if (worker->parked && !worker->watching && pool->busy > 0 && !load_relaxed(&pool->watched)) {
         worker->watching = true;
         store_relaxed(&pool->watched, true);
@@ -606,7 +606,7 @@ static bool worker_stands_watch(struct worker *worker)
         store_relaxed(&pool->watched, false);
     }
     bool watching = worker->watching;
-    ck_spinlock_fas_unlock(&pool->idle_lock);
+    spin_unlock(&pool->idle_lock);
     return watching;
 }
 

@@ -94,10 +94,10 @@ static void take_out(struct timers *timers, size_t index)
 static bool make_room(struct timers *timers)
 {
     size_t room = timers->room == 0 ? ROOM_MIN : timers->room * 2;
-    ck_spinlock_fas_unlock(&timers->lock);
+    spin_unlock(&timers->lock);
     struct timer_entry *heap = coir__alloc(room * sizeof *heap), *old = heap;
     size_t old_room = room;
-    ck_spinlock_fas_lock(&timers->lock);
+    spin_lock(&timers->lock);
     if (heap == NULL)
         return false;
     if (room > timers->room) {
@@ -109,9 +109,9 @@ static bool make_room(struct timers *timers)
         timers->room = room;
     }
     if (old != NULL) {
-        ck_spinlock_fas_unlock(&timers->lock);
+        spin_unlock(&timers->lock);
         coir__free(old, old_room * sizeof *old);
-        ck_spinlock_fas_lock(&timers->lock);
+        spin_lock(&timers->lock);
     }
     return true;
 }
@@ -119,7 +119,7 @@ static bool make_room(struct timers *timers)
 bool coir__timers_arm(struct timers *timers, struct timer *timer)
 {
     bool armed = true;
-    ck_spinlock_fas_lock(&timers->lock);
+    spin_lock(&timers->lock);
     while (armed && timers->count == timers->room)
         armed = make_room(timers);
     if (armed) {
@@ -128,7 +128,7 @@ bool coir__timers_arm(struct timers *timers, struct timer *timer)
         sift_up(timers, timers->count++, (struct timer_entry){ timer->due, timer->serial, timer });
         note_earliest(timers);
     }
-    ck_spinlock_fas_unlock(&timers->lock);
+    spin_unlock(&timers->lock);
     return armed;
 }
 
@@ -137,10 +137,10 @@ void coir__timers_disarm(struct timer *timer)
     struct timers *timers = load_acquire(&timer->home);        /* [TIMER-OUT] */
     if (timers == NULL)
         return;
-    ck_spinlock_fas_lock(&timers->lock);
+    spin_lock(&timers->lock);
     if (load_relaxed(&timer->home) != NULL)
         take_out(timers, timer->index);
-    ck_spinlock_fas_unlock(&timers->lock);
+    spin_unlock(&timers->lock);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- firing */
@@ -152,7 +152,7 @@ struct woken { coir_fiber *first, *last; size_t count; };       /* chained by `n
 static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_AT_ONCE])
 {
     size_t count = 0;
-    ck_spinlock_fas_lock(&timers->lock);
+    spin_lock(&timers->lock);
     for (; count < FIRE_AT_ONCE && timers->count > 0 && timers->heap[0].due <= now; count++) {
         struct timer *timer = timers->heap[0].timer;
         due[count] = (struct due){ timer->fiber, wait_generation(&timer->fiber->wait), timer->by };
@@ -160,7 +160,7 @@ static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_A
             coir__scope_request(timer->fiber, container_of(timer, struct cancel_scope, timer));
         take_out(timers, 0);
     }
-    ck_spinlock_fas_unlock(&timers->lock);
+    spin_unlock(&timers->lock);
     return count;
 }
 

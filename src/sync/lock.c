@@ -116,9 +116,9 @@ static coir_result lock_result(enum taking taking)
 static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     coir_lock *lock = node->object;
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     enum taking taking = lock_take(lock, fiber);
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
     if (taking == BUSY)
         return PRIM_WAIT;
     *result = lock_result(taking);
@@ -129,11 +129,11 @@ static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result
 {
     coir_lock *lock = frame->object;
     counter_add(&coir__me.seat->edges_begun, 1);
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     enum taking taking = lock_take(lock, fiber);
     if (taking == BUSY)
         queue_push(&lock->waiters, &frame->prim_own.waiter, fiber);
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
     if (taking == BUSY)
         return PRIM_WAIT;
     *result = lock_result(taking);
@@ -144,9 +144,9 @@ static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
 {
     coir_lock *lock = frame->object;
     (void)fiber;
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     queue_remove(&lock->waiters, &frame->prim_own.waiter);
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
 }
 
 static void node_drop(coir_io *node) { coir_lock_drop(node->object); }
@@ -160,9 +160,9 @@ static struct waits_for acquire_waits_for(const coir_io *frame)
 static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
 {
     coir_lock *lock = node->object;
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     enum taking taking = lock_take(lock, fiber);
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
     *result = taking == REFUSED ? refused("coir_lock_try") : coir_ok(coir_bool(taking == TAKEN));
     return PRIM_DONE;
 }
@@ -187,10 +187,10 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     coir_lock *lock = node->object;
     coir_fiber *next = NULL;
     enum claim claim = CLAIM_LOST;
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     if (lock->holder != fiber) {
         uint64_t holder = load_relaxed(&lock->holder_id);
-        ck_spinlock_fas_unlock(&lock->guard);
+        spin_unlock(&lock->guard);
         *result = not_held(fiber, lock, holder);
         return PRIM_DONE;
     }
@@ -199,7 +199,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
         coir__held_remove(fiber, &lock->held);
         next = lock_pass_on(lock, &claim);
     }
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
     if (next != NULL)
         coir__deliver(next, claim, coir_ok(coir_none()));
     if (last)
@@ -224,10 +224,10 @@ static void lock_abandon(struct held *held)
 {
     coir_lock *lock = container_of(held, coir_lock, held);
     enum claim claim = CLAIM_LOST;
-    ck_spinlock_fas_lock(&lock->guard);
+    spin_lock(&lock->guard);
     lock->count = 0;
     coir_fiber *next = lock_pass_on(lock, &claim);
-    ck_spinlock_fas_unlock(&lock->guard);
+    spin_unlock(&lock->guard);
     if (next != NULL)
         coir__deliver(next, claim, coir_ok(coir_none()));
     coir_lock_drop(lock);

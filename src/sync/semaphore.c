@@ -60,9 +60,9 @@ static const char awaited[] = "permits of semaphore";
 static void semaphore_abandon(coir_semaphore *semaphore)
 {
     struct claimed claimed = { NULL, &claimed.first };
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     coir__handle_claim(&semaphore->handle, &semaphore->waiters, &claimed);
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     coir__handle_wake(&claimed, "coir_acquire", awaited, semaphore->serial);
 }
 
@@ -151,9 +151,9 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     }
     if (permits > load_relaxed(&semaphore->available))
         return PRIM_WAIT;                               /* a hint that saves the guard: arm() asks again under it */
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     enum taking taking = semaphore_take(semaphore, fiber, permits);
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     if (taking == BUSY)
         return PRIM_WAIT;
     *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
@@ -163,10 +163,10 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
 static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_semaphore *semaphore = frame->object;
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     enum taking taking = semaphore_take(semaphore, fiber, frame->prim_own.number);
     bool waits = taking == BUSY && handle_queue_push(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter, fiber);
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     if (likely(waits))
         return PRIM_WAIT;
     if (unlikely(taking == BUSY))
@@ -182,10 +182,10 @@ static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
     coir_semaphore *semaphore = frame->object;
     struct claimed claimed = { NULL, &claimed.first };
     (void)fiber;
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     if (handle_queue_remove(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter))
         semaphore_grant(semaphore, &claimed);
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     claimed_make_ready(&claimed);
 }
 
@@ -205,9 +205,9 @@ static enum prim_step try_attempt(coir_fiber *fiber, const coir_io *node, coir_r
         *result = too_many(fiber, "coir_try_acquire", permits, semaphore);
         return PRIM_DONE;
     }
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     enum taking taking = semaphore_take(semaphore, fiber, permits);
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     *result = taking == REFUSED ? refused("coir_try_acquire") : coir_ok(coir_bool(taking == TAKEN));
     return PRIM_DONE;
 }
@@ -231,7 +231,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     int64_t permits = node->prim_own.number;
     struct claimed claimed = { NULL, &claimed.first };
     coir__set_ok(result, coir_none());
-    ck_spinlock_fas_lock(&semaphore->guard);
+    spin_lock(&semaphore->guard);
     bool serves = semaphore_serves(semaphore, run_of(fiber)->token);
     int64_t available = load_relaxed(&semaphore->available);
     bool fits = permits <= semaphore->max - available;
@@ -240,7 +240,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
         if (!queue_is_empty(&semaphore->waiters))
             semaphore_grant(semaphore, &claimed);
     }
-    ck_spinlock_fas_unlock(&semaphore->guard);
+    spin_unlock(&semaphore->guard);
     claimed_make_ready(&claimed);
     if (unlikely(!serves))
         *result = refused("coir_release");
