@@ -20,7 +20,8 @@
  *           dropped. So no check is needed while building: running NULL is a COIR_PANIC with ENOMEM. A bad argument (a NULL
  *           callback, a size of more than 64 KiB) gives an io that is a panic with EINVAL, naming the function.
  *   Copies  x_copy(..., fn, bytes, size) is x(..., fn, env) whose io holds a copy of `bytes`, aligned as by malloc(), and hands
- *           its address to fn as env: COIR_ENV(struct page, .url = url) writes both arguments.
+ *           its address to fn as env: COIR_ENV(struct page, .url = url) writes both arguments. All runs of the io share that copy:
+ *           read it only. The checking build hands each fn a copy of its own, which it overwrites when fn has returned.
  *
  * Callbacks run on a worker. They must not block it, and must not longjmp() or throw out. A coir_value * or coir_result * is
  * lent to them: what they do not coir_take() lives until the io that they return has ended (or until they return, if they

@@ -16,6 +16,7 @@
 #include "fiber/retry.h"
 #include "fiber/scope.h"
 #include "io/do.h"
+#include "io/env.h"
 #include "io/machine.h"
 
 #include <string.h>
@@ -426,12 +427,13 @@ static inline enum routine_way routine_offer(coir_fiber *fiber, coir_io *frame, 
 static NOINLINE coir_result run_unpinned(coir_fiber *fiber, coir_io *io)
 {
     coir_result result, no_memory = coir__no_memory();
+    ENV_LOCAL;
     switch (io->op) {
     case OP_DEFER:
-        result = coir__checked(io->defer(io->env));
+        result = coir__checked(io->defer(ENV_OF(io)));
         break;
     case OP_DEFER_READ:
-        result = coir__checked(io->read(io->env, coir__context_value(fiber)));
+        result = coir__checked(io->read(ENV_OF(io), coir__context_value(fiber)));
         break;
     case OP_PRIM:
         if (io->prim->attempt(fiber, io, &result) == PRIM_DONE)
@@ -440,6 +442,7 @@ static NOINLINE coir_result run_unpinned(coir_fiber *fiber, coir_io *io)
     default:
         result = no_memory;
     }
+    ENV_BACK();
     coir_io_drop(io);
     return result;
 }
@@ -546,6 +549,7 @@ static bool list_to_share_out(coir_fiber *fiber, coir_io *io, bool borrowed, coi
 #define GIVEN(call)                                                                                                      \
     do {                                                                                                                 \
         coir_result given = (call);                                                                                      \
+        ENV_BACK();                                                                                                      \
         coir__set(&result, &given);                                                                                      \
         coir__check(&result);                                                                                            \
     } while (0)
@@ -553,6 +557,7 @@ static bool list_to_share_out(coir_fiber *fiber, coir_io *io, bool borrowed, coi
 #define GIVEN_VALUE(expression)                                                                                          \
     do {                                                                                                                 \
         coir_value value_given = (expression);                                                                           \
+        ENV_BACK();                                                                                                      \
         coir__set_ok(&result, value_given);                                                                              \
         coir__check(&result);                                                                                            \
     } while (0)
@@ -613,6 +618,7 @@ enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
     coir_result result;
     uint32_t    limit = seat->run->options.budget;
     int64_t     budget = limit == COIR_BUDGET_NONE ? INT64_MAX : (int64_t)limit;
+    ENV_LOCAL;
 
     coir__set(&result, &fiber->result);
     seat->fiber = fiber;
@@ -668,16 +674,17 @@ dispatch:
         result = coir_ok(coir_own(borrowed ? coir__node_ref(io) : io, &again_type));
         GO_UP();
     DOWN(DEFER):
-        GIVEN(io->defer(io->env));
+        GIVEN(io->defer(ENV_OF(io)));
         FREE_OWNED();
         GO_UP();
     DOWN(DEFER_READ):
-        GIVEN(io->read(io->env, coir__context_value(fiber)));
+        GIVEN(io->read(ENV_OF(io), coir__context_value(fiber)));
         FREE_OWNED();
         GO_UP();
     DOWN(SUSPEND):
         frame = io;
-        io = frame->suspend(frame->env);
+        io = frame->suspend(ENV_OF(frame));
+        ENV_BACK();
         if (!borrowed)
             coir__node_free(frame);
         borrowed = false;
@@ -693,7 +700,8 @@ dispatch:
             coir__node_free(frame);
             GO_UP();
         }
-        io = frame->flat_map(frame->env, &result.value);
+        io = frame->flat_map(ENV_OF(frame), &result.value);
+        ENV_BACK();
         KEEP_LENT();
         if (unlikely(io == NULL)) {
             result = coir__gave_null(fiber, "coir_call");
@@ -746,7 +754,8 @@ dispatch:
         PUSHED();
         if (unlikely(frame->gather.count == 0 || coir__is_panic_value(&frame->gather.list)))
             goto gathered_nothing;
-        io = frame->indexed(frame->env, 0);
+        io = frame->indexed(ENV_OF(frame), 0);
+        ENV_BACK();
         borrowed = false;
         if (unlikely(io == NULL)) {
             result = coir__gave_null(fiber, "coir_traverse");
@@ -813,7 +822,8 @@ dispatch:
         if (!borrowed)
             goto pin;                                   /* its callback may make references to it */
         coir_io *self = io;
-        io = self->rec(self->env, self);
+        io = self->rec(ENV_OF(self), self);
+        ENV_BACK();
         borrowed = false;
         if (unlikely(io == NULL)) {
             result = coir__gave_null(fiber, "coir_rec");
@@ -839,7 +849,9 @@ dispatch:
     DOWN(CONTRA_MAP): {
         PUSH(NODE_SMALL);
         coir_io *child = io->child;
-        if (unlikely(!context_enter(fiber, frame, NULL, frame->contra_map(frame->env, coir__context_value(fiber)), &result)))
+        coir_value context = frame->contra_map(ENV_OF(frame), coir__context_value(fiber));
+        ENV_BACK();
+        if (unlikely(!context_enter(fiber, frame, NULL, context, &result)))
             goto refuse_child;
         PUSHED();
         io = child;
@@ -1125,7 +1137,8 @@ iterate:                                                /* frame is top, its sta
         POP_FREE();
         GO_UP();
     }
-    io = frame->flat_map(frame->env, &frame->state);
+    io = frame->flat_map(ENV_OF(frame), &frame->state);
+    ENV_BACK();
     borrowed = false;
     if (unlikely(io == NULL)) {
         result = coir__gave_null(fiber, "coir_iterate");
@@ -1147,7 +1160,8 @@ each_next:                                              /* frame is top */
         result = coir__panic_of(coir_take(&frame->each.kept));
         GO_UP();
     }
-    io = frame->flat_map(frame->env, &frame->each.kept);
+    io = frame->flat_map(ENV_OF(frame), &frame->each.kept);
+    ENV_BACK();
     borrowed = false;
     if (unlikely(io == NULL)) {
         result = coir__gave_null(fiber, "coir_each");
@@ -1172,7 +1186,7 @@ up:
     UP(MAP):
         POP();
         if (likely(result.tag == COIR_OK))
-            GIVEN_VALUE(mapped(frame->map(frame->env, &result.value), &result.value));
+            GIVEN_VALUE(mapped(frame->map(ENV_OF(frame), &result.value), &result.value));
         coir__node_free(frame);
         GO_UP();
     UP(FLAT_MAP):
@@ -1181,7 +1195,8 @@ up:
             coir__node_free(frame);
             GO_UP();
         }
-        io = frame->flat_map(frame->env, &result.value);
+        io = frame->flat_map(ENV_OF(frame), &result.value);
+        ENV_BACK();
         KEEP_LENT();
         if (unlikely(io == NULL)) {
             result = coir__gave_null(fiber, "coir_flat_map");
@@ -1220,7 +1235,8 @@ up:
     UP(TAP):
         POP();
         if (likely(result.tag == COIR_OK))
-            frame->look(frame->env, &result.value);
+            frame->look(ENV_OF(frame), &result.value);
+        ENV_BACK();
         coir__node_free(frame);
         GO_UP();
     UP(FLATTEN):
@@ -1266,7 +1282,8 @@ up:
         if (likely(result.tag == COIR_OK && gather->count > 0 && !coir__is_panic_value(&gather->list))) {
             coir__list_add(&gather->list, result.value);
             if (++gather->index < gather->count) {
-                io = frame->indexed(frame->env, gather->index);
+                io = frame->indexed(ENV_OF(frame), gather->index);
+                ENV_BACK();
                 borrowed = false;
                 if (likely(io != NULL))
                     GO_DOWN();
@@ -1304,7 +1321,8 @@ up:
             coir__node_free(frame);
             GO_UP();
         }
-        io = frame->redeem(frame->env, &result);
+        io = frame->redeem(ENV_OF(frame), &result);
+        ENV_BACK();
         borrowed = false;
         if (unlikely(io == NULL)) {
             result = broken_handler(fiber, "coir_redeem", result);
@@ -1351,13 +1369,15 @@ up:
     UP(MAP_ERROR):
         POP();
         if (unlikely(result.tag == COIR_ERROR || result.also != NULL))
-            result = coir__map_failures(result, COIR_ERROR, frame->map, frame->env);
+            result = coir__map_failures(result, COIR_ERROR, frame->map, ENV_OF(frame));
+        ENV_BACK();
         coir__node_free(frame);
         GO_UP();
     UP(MAP_PANIC):
         POP();
         if (unlikely(result.tag == COIR_PANIC || result.also != NULL))
-            result = coir__map_failures(result, COIR_PANIC, frame->map, frame->env);
+            result = coir__map_failures(result, COIR_PANIC, frame->map, ENV_OF(frame));
+        ENV_BACK();
         coir__node_free(frame);
         GO_UP();
     UP(OR_PANIC):
@@ -1393,7 +1413,8 @@ up:
         coir__set(&frame->result, &result);
         frame->flags |= NODE_FINAL;
         uint32_t floor = final_enter(fiber);
-        io = frame->final(frame->env, &frame->result);
+        io = frame->final(ENV_OF(frame), &frame->result);
+        ENV_BACK();
         frame->floor = floor;                           /* env was there */
         frame->op = OP_MERGE;
         borrowed = false;
@@ -1466,8 +1487,10 @@ up:
         POP();
         frame_drop(fiber, frame);
         GO_UP();
-    UP(WHILE):
-        if (likely(result.tag == COIR_OK && frame->test(frame->env, &result.value))) {
+    UP(WHILE): {
+        bool again = result.tag == COIR_OK && frame->test(ENV_OF(frame), &result.value);
+        ENV_BACK();
+        if (likely(again)) {
             coir_drop(result.value);
             io = frame->loop.body;
             borrowed = true;
@@ -1476,6 +1499,7 @@ up:
         POP();
         frame_drop(fiber, frame);
         GO_UP();
+    }
     UP(FOR_EACH):
         if (likely(result.tag == COIR_OK && (frame->loop.consuming || !coir_is_none(&result.value)))) {
             if (frame->loop.consuming) {
@@ -1488,7 +1512,8 @@ up:
             }
             frame->loop.kept = result.value;
             frame->loop.consuming = true;
-            io = frame->flat_map(frame->env, &frame->loop.kept);
+            io = frame->flat_map(ENV_OF(frame), &frame->loop.kept);
+            ENV_BACK();
             borrowed = false;
             if (likely(io != NULL))
                 GO_DOWN();
@@ -1626,7 +1651,8 @@ handle:
     POP();
     {
         const char *name = frame->op == OP_CATCH ? "coir_catch" : "coir_recover";
-        io = frame->flat_map(frame->env, &result.value);
+        io = frame->flat_map(ENV_OF(frame), &result.value);
+        ENV_BACK();
         if (unlikely(io == NULL)) {
             coir__node_free(frame);
             result = broken_handler(fiber, name, result);

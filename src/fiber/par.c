@@ -16,6 +16,7 @@
 
 #include "fiber/cancel.h"
 #include "fiber/scope.h"
+#include "io/env.h"
 
 /* What settles the outcome before all have ended. */
 enum until { UNTIL_END, UNTIL_SUCCESS, UNTIL_FAILURE, UNTIL_ALL };
@@ -112,16 +113,18 @@ static coir_io *item_io(const coir_fiber *fiber, struct group *group, coir_io *f
 {
     const coir_io *source = group->source;
     coir_io *io;
+    ENV_LOCAL;
     if (source->op == OP_PAR_EACH) {
         frame->state = coir_list_take(&group->items, frame->index);
         if (unlikely(coir__is_panic_value(&frame->state))) {
             *result = coir__panic_of(coir_take(&frame->state));
             return NULL;
         }
-        io = source->flat_map(source->env, &frame->state);
+        io = source->flat_map(ENV_OF(source), &frame->state);
     } else {
-        io = source->indexed(source->env, frame->index);
+        io = source->indexed(ENV_OF(source), frame->index);
     }
+    ENV_BACK();
     if (unlikely(io == NULL))
         *result = coir__gave_null(fiber, kind_of(group)->function);
     return io;

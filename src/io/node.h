@@ -226,16 +226,36 @@ static inline coir_io *coir__node_ref(coir_io *node)
     return node;
 }
 
+#ifdef COIR_CHECK
+/* In the checking build a frame of a borrowed node keeps at its end how many bytes that one captured (io/env.h). */
+static inline size_t *coir__frame_captured(coir_io *frame) { return (size_t *)(void *)((char *)frame + node_size(frame) - MEMORY_STEP); }
+static inline size_t coir__node_captured(const coir_io *node)
+{
+    size_t at = (size_t)((const char *)node->env - (const char *)node);
+    return node_size(node) - at - (node->flags & NODE_OWNS ? sizeof(struct owned_env) : 0);
+}
+#endif
+
 /* coir__frame_of: a frame for a borrowed node, a shallow copy of its first `size` bytes, which owns nothing. NULL without memory. */
 static ALWAYS_INLINE coir_io *coir__frame_of(const coir_io *node, size_t size)
 {
     const size_t header = sizeof node->header;
     invariant(size <= node_size(node));
+#ifdef COIR_CHECK
+    coir_io *frame = coir__node_new((enum op)node->op, size + (node->flags & NODE_CAPTURED ? MEMORY_STEP : 0));
+#else
     coir_io *frame = coir__node_new((enum op)node->op, size);
+#endif
     if (unlikely(frame == NULL))
         return NULL;
     memcpy((char *)frame + header, (const char *)node + header, size - header);
     frame->flags = NODE_BORROWED;
+#ifdef COIR_CHECK
+    if (node->flags & NODE_CAPTURED) {
+        frame->flags |= NODE_CAPTURED;
+        *coir__frame_captured(frame) = coir__node_captured(node);
+    }
+#endif
     return frame;
 }
 

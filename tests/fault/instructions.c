@@ -31,7 +31,7 @@ static coir_io *indexed(void *env, size_t index)            { return coir_pure(c
 static coir_io *redeemed(void *env, coir_result *result)    { (void)env; return coir_pure(coir_box(coir_result_take(result))); }
 static coir_io *looked_on(void *env, const coir_result *result)
 {
-    return coir_map(coir_pure(coir_box(coir_result_share(result))), map_text, env);
+    return coir_map_copy(coir_pure(coir_box(coir_result_share(result))), map_text, env, sizeof(struct number));
 }
 static coir_value because(void *env, coir_value *value)
 {

@@ -280,11 +280,14 @@ static coir_io *rec_twice(void *env, coir_io *self)
     return coir_zip(COIR_IOS(coir_defer(tick, counter), coir_catch_code(coir_io_ref(self), 3, coir_unit())));
 }
 
+static coir_io *rec_down_at(void *counter, coir_io *self) { return rec_down(*(struct counter **)counter, self); }
+
 TEST(io_loop, rec_may_call_itself_not_in_tail_position)
 {
-    struct counter counter = { .limit = -1 };
-    coir_result result = run(1, coir_rec_copy(rec_down, &(struct counter){ .limit = 3 }, sizeof counter));
+    struct counter counter = { .limit = 3 }, *at = &counter;
+    coir_result result = run(1, coir_rec_copy(rec_down_at, &at, sizeof at));
     CHECK_OK_INT(result, 3);
+    counter = (struct counter){ .limit = -1 };
     result = run(1, coir_rec(rec_twice, &counter));
     CHECK_TAG(result, COIR_OK);
     coir_result_drop(&result);
