@@ -44,6 +44,9 @@ typedef struct coir_options {
     void         *env;                                  /* of the hooks; borrowed */
     uint64_t      seed;                                 /* of what the fibers draw at random, such as jitter; 0: another in each run.
                                                          * With one worker the same seed gives the same numbers in the same order */
+    /* Called on a worker when a fiber does what a program had better not do: at most once for each fiber. `message` names the fiber and says
+     * what it does, and what would be better; it is lent. The hook must not wait or run ios. */
+    void        (*on_warning)(void *env, uint64_t fiber_id, const char *message);
 } coir_options;
 
 /* COIR_OPTIONS(.workers = 2): a pointer to options, for a call. In C++: make a coir_options and set its fields. */
@@ -61,8 +64,8 @@ COIR_API COIR_MUST_USE coir_result coir_run(coir_io *io, const coir_options *opt
 
 /*
  * coir_main: coir_run() for a whole program: prints a failure to stderr, drops the result and gives the exit status: OK 0, ERROR 1,
- * PANIC 70, CANCELED 130. Failures of fibers that nobody saw are printed too, unless options have a hook for them. The one function
- * of coir that prints.
+ * PANIC 70, CANCELED 130. Failures of fibers that nobody saw, and warnings, are printed too, unless options have hooks for them. The
+ * one function of coir that prints.
  */
 COIR_API COIR_MUST_USE int coir_main(coir_io *io, const coir_options *options);
 
@@ -84,6 +87,8 @@ typedef struct coir_counters {
     uint64_t resumes_refused;                           /* calls of a callback handle that came too late */
     uint64_t failures_forgotten;                        /* further failures that could not be recorded for want of memory */
     uint64_t deadlocks;                                 /* verdicts */
+    uint64_t values_kept;                               /* lent values that were not taken, and kept under an io; of runs that are over */
+    uint64_t warnings;                                  /* also those for which there was no hook */
 } coir_counters;
 COIR_API coir_counters coir_counters_now(void);
 

@@ -71,6 +71,7 @@ struct coir__seat {
     _Atomic uint64_t callbacks_begun, callbacks_done;   /* likewise: handles given out, and fibers that went on after one */
     _Atomic uint64_t outside_begun, outside_done;       /* likewise: waits for fibers of other runs, which end by what happens there */
     _Atomic uint64_t edges_begun;                       /* likewise: waits for something that a fiber holds */
+    _Atomic uint64_t kept;                              /* likewise: lent values that were kept under an io */
 };
 
 static inline bool seat_is_of(const struct coir__run *run) { return coir__me.seat != NULL && coir__me.seat->run == run; }
@@ -80,6 +81,10 @@ const char *coir__options_bad(const coir_options *options);
 /* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */
 bool coir__run_init(struct coir__run *run, const struct driver *driver, const coir_options *options);     /* false: no memory */
 void coir__run_done(struct coir__run *run);
+/* coir__seat_done: before that, of each seat: what it counted goes to the process's figures. */
+void coir__seat_done(const struct coir__seat *seat);
+uint64_t coir__values_kept(void);                       /* of seats that are done */
+uint64_t coir__warnings(void);
 /* coir__run_each: calls visit for each fiber that may be alive, until it gives false. They may move meanwhile. */
 void coir__run_each(struct coir__run *run, bool (*visit)(void *env, coir_fiber *fiber), void *env);
 /* coir__run_strip, then coir__run_discard: all fibers of a run that was stopped, see coir__fiber_strip(). */

@@ -36,7 +36,8 @@ enum fiber_flag {
     FIBER_TYPED     = 8,                                /* of an ended one: its result is more than plain bits */
     FIBER_SHARABLE  = 16,                               /* of an ended one: its result can be shared */
     FIBER_UNTIMED   = 32,                               /* a time-out is open that has no timer yet: see coir__deadlines_arm() */
-    FIBER_MAIN      = 64                                /* the run's first */
+    FIBER_MAIN      = 64,                               /* the run's first */
+    FIBER_WARNED    = 128                               /* of it the hook for warnings has been told */
 };
 
 /* The life of a fiber, for whoever looks on. ENDED is what joiners wait for. */
@@ -163,6 +164,9 @@ void coir__make_ready(coir_fiber *fiber);
 
 /* coir__fiber_label: " 12", or " 12 'name'", for messages. */
 const char *coir__fiber_label(const coir_fiber *fiber, char *buffer, size_t size);
+
+/* coir__warn: tells the hook for warnings, if there is one, unless it was told of this fiber before. By whom owns the fiber, on its run's seat. */
+void coir__warn(coir_fiber *fiber, const char *format, ...) COIR_PRINTF(2, 3);
 
 /* What a fiber holds. */
 void coir__held_add(coir_fiber *fiber, struct held *held);

@@ -580,6 +580,7 @@ static bool list_to_share_out(coir_fiber *fiber, coir_io *io, bool borrowed, coi
             coir__node_free(frame);                                                                                      \
         } else {                                                                                                         \
             keep_value(frame, result.value);                                                                             \
+            note_kept(seat, fiber, frame, top);                                                                          \
             PUSHED();                                                                                                    \
         }                                                                                                                \
     } while (0)
@@ -609,6 +610,37 @@ static void keep_value(coir_io *frame, coir_value value)
     frame->op = OP_KEEP;
     frame->flags = 0;
     coir__set_value(&frame->value, value);
+}
+
+static NOINLINE void warn_of_kept(coir_fiber *fiber, uint32_t kept)
+{
+    coir__warn(fiber, "keeps %u lent values that its callbacks did not take: a recursion in tail position holds each of them until it ends. Take "
+               "them (coir_take), recurse over plain values, or use a loop (coir_iterate, coir_for_each, a routine)", (unsigned)kept);
+}
+
+/*
+ * How many values a fiber keeps stands in the frames that keep them, in the place of the references, which a frame does not need: each says how many
+ * there are from it downwards. So it costs the fiber no room and no step on the way up. The next one below is looked for among a few frames,
+ * since what lies between two in a recursion is little; where it is more, the count begins anew.
+ */
+static uint32_t kept_below(coir_io *top)
+{
+    enum { LOOKS = 4 };
+    for (int looks = 0; top != NULL && looks < LOOKS; looks++, top = top->up)
+        if (top->op == OP_KEEP || top->op == OP_KEEP_ALL)
+            return load_relaxed(&top->refs);
+    return 0;
+}
+
+/* relaxed: a frame is its fiber's alone. */
+static inline void note_kept(struct coir__seat *seat, coir_fiber *fiber, coir_io *frame, coir_io *top)
+{
+    enum { KEPT_MAX = 10000 };
+    uint32_t kept = kept_below(top) + 1;
+    store_relaxed(&frame->refs, kept);
+    counter_add(&seat->kept, 1);
+    if (unlikely(kept > KEPT_MAX))
+        warn_of_kept(fiber, kept);
 }
 
 enum stop coir__interp(struct coir__seat *seat, coir_fiber *fiber)
@@ -1338,6 +1370,7 @@ up:
         frame->op = OP_KEEP_ALL;
         frame->flags = 0;
         coir__set(&frame->result, &result);
+        note_kept(seat, fiber, frame, top);
         PUSHED();
         GO_DOWN();
     UP(CATCH):

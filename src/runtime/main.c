@@ -18,6 +18,13 @@ static void print_unseen(void *env, uint64_t fiber_id, const coir_result *failur
     funlockfile(stderr);
 }
 
+static void print_warning(void *env, uint64_t fiber_id, const char *message)
+{
+    (void)env;
+    (void)fiber_id;
+    fprintf(stderr, "warning: %s\n", message);
+}
+
 /* The options with hooks where there are none. Those of another version stay: coir_run() refuses them. */
 static const coir_options *with_hooks(const coir_options *given, coir_options *own)
 {
@@ -27,6 +34,8 @@ static const coir_options *with_hooks(const coir_options *given, coir_options *o
     *own = given == NULL ? defaults : *given;
     if (own->on_unseen_failure == NULL)
         own->on_unseen_failure = print_unseen;
+    if (own->on_warning == NULL)
+        own->on_warning = print_warning;
     return own;
 }
 

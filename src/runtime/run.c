@@ -102,7 +102,7 @@ uint64_t coir__resumes_refused(void);
 coir_counters coir_counters_now(void)
 {
     return (coir_counters){ .resumes_refused = coir__resumes_refused(), .failures_forgotten = coir__failures_forgotten(),
-                            .deadlocks = coir__deadlocks() };
+                            .deadlocks = coir__deadlocks(), .values_kept = coir__values_kept(), .warnings = coir__warnings() };
 }
 
 const char *coir_version(void) { return COIR_VERSION; }

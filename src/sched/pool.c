@@ -859,6 +859,8 @@ coir_result coir__pool_run(struct pool *pool, coir_io *io)
         store_relaxed(&main_fiber->seen, 1);
         coir_fiber_drop(main_fiber);
     }
+    for (unsigned i = 0; i < pool->count; i++)
+        coir__seat_done(&pool->workers[i]->seat);
     coir__run_done(&pool->run);
     coir__me.seat = outer;
     return result;

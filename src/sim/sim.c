@@ -392,6 +392,7 @@ static void sim_end(struct coir_sim *sim)
     }
     sim->main_fiber = NULL;
     completions_drop(sim);
+    coir__seat_done(&sim->seat);
     coir__run_done(&sim->run);
     sim->ended = true;
 }

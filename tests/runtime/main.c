@@ -107,6 +107,30 @@ TEST(runtime_main, prints_failures_that_nobody_saw_unless_a_hook_sees_them)
     CHECK_INT(main_of(coir_unit(), &other), 70);
 }
 
+static coir_io *down(void *env, coir_value *value)
+{
+    int left = thing_number(value);
+    return left <= 1 ? coir_unit() : coir_flat_map(coir_pure(thing(left - 1)), down, env);
+}
+
+static void note_warning(void *env, uint64_t id, const char *message)
+{
+    (void)id;
+    (void)message;
+    note("%s", (const char *)env);
+}
+
+TEST(runtime_main, prints_warnings_unless_a_hook_is_told_of_them)
+{
+    coir_io *io = coir_as(coir_flat_map(coir_pure(thing(10001)), down, NULL), coir_none());
+    CHECK_INT(main_of(coir_io_ref(io), NULL), 0);
+    CHECK(strncmp(said.errors, "warning: fiber ", 15) == 0);
+    notes();
+    CHECK_INT(main_of(io, COIR_OPTIONS(.on_warning = note_warning, .env = "hook")), 0);
+    CHECK_STR(said.errors, "");
+    CHECK_CONTAINS(notes(), "hook");
+}
+
 TEST(runtime_main, drops_the_result)
 {
     main_of(coir_pure(thing(1)), NULL);
