@@ -48,15 +48,15 @@ VARIANT = plain
 B       = build$(subst /plain,,/$(VARIANT))$(if $(filter 1,$(CHECK)),/check)
 OWN     = $(filter-out plain clang,$(VARIANT))
 
-flags.asan     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=5
-flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Itests/sanitizers/tsan -DCHECK_SLOWNESS=10
+flags.asan     = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=20
+flags.tsan     = -O1 -fsanitize=thread -fno-omit-frame-pointer -DCOIR_TSAN -Itests/sanitizers/tsan -DCHECK_SLOWNESS=20
 flags.ubsan    = -O1 -fsanitize=undefined -fno-sanitize-recover=all -DCHECK_SLOWNESS=2
 flags.fault    = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY -DCOIR_CHECK
 flags.fuzz     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY
 library.fuzz   = -fsanitize=fuzzer-no-link
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
 
-launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 $(SAME_ADDRESSES)
+launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 $(SAME_ADDRESSES)
 launch.tsan     = env TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
 launch.ubsan    = env UBSAN_OPTIONS=print_stacktrace=1
 launch.fault    = env ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=8 UBSAN_OPTIONS=print_stacktrace=1 $(SAME_ADDRESSES)
@@ -81,7 +81,7 @@ RUNNER_CFLAGS = $(if $(OWN),-DCOIR_OWN_RUNNER,$(shell pkg-config --cflags criter
 RUNNER_LIBS   = $(if $(OWN),,$(shell pkg-config --libs criterion))
 
 object    = $(patsubst %.c,$(B)/obj/%.o,$(1))
-RUNNER    = $(call object,tests/check/check.c tests/check/$(if $(OWN),runner,criterion).c)
+RUNNER    = $(call object,tests/check/check.c $(if $(OWN),tests/check/runner.c tests/check/share.c,tests/check/criterion.c))
 AFTER_DEPS = $(filter deps,$(MAKECMDGOALS))
 
 MAKEFLAGS += --no-print-directory
@@ -114,7 +114,7 @@ $(B)/obj/tests/bench/%.o: tests/bench/%.c $(B)/flags
 	mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(FAULT) $(STRESS) $(FUZZ) $(BENCH) $(wildcard tests/check/*.c)))
+-include $(patsubst %.o,%.d,$(call object,$(SOURCES) $(TESTS) $(FAULT) $(STRESS) $(FUZZ) $(BENCH) $(wildcard tests/check/*.c))) $(B)/unload.d
 
 $(B)/libcoir.a: $(call object,$(SOURCES))
 	echo "  ar      $@"
@@ -187,7 +187,7 @@ $(B)/examples/%: docs/examples/%.cpp $(PARTS) $(B)/libcoir.a
 
 # ------------------------------------------------------------------------------------------------------ what to make
 
-SUITES       = "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),$(ONLY),$(if $(ONLY),--filter '*$(ONLY)*'))"
+SUITES       = "$(launch.$(VARIANT)) $(B)/tests $(if $(OWN),-j$(shell nproc) $(ONLY),$(if $(ONLY),--filter '*$(ONLY)*'))"
 RUN_EXAMPLES = "LAUNCH='$(launch.$(VARIANT))' tests/check/examples $(B)"
 
 .PHONY: test examples demo bench
@@ -207,9 +207,9 @@ bench: $(B)/bench	## one line of figures for each workload, with the budget
 check: | $(AFTER_DEPS)	## the suites and examples in the checking build
 	$(MAKE) CHECK=1 run-tests
 
-asan:	## the same under the address and leak sanitizers
+asan:	## the same under the sanitizers for addresses, leaks and undefined behaviour
 tsan:	## the same under the thread sanitizer
-ubsan:	## the same under the sanitizer for undefined behaviour
+ubsan:	## the same under the sanitizer for undefined behaviour alone, optimised as usual
 valgrind:	## the suites under valgrind
 asan tsan ubsan valgrind: | $(AFTER_DEPS)
 	$(MAKE) VARIANT=$@ run-tests

@@ -1,13 +1,16 @@
 /*
  * runner.c - the tests in one process, for the sanitizers and valgrind
  *
- *     tests [-l] [-v] [PART...]       those whose suite/sentence contains one of the parts; all of them without one
- *       -l  lists them      -v  tells each with its time      =suite/sentence  exactly that one, in this process also if it is ALONE
+ *     tests [-l] [-v] [-j N] [PART...]   those whose suite/sentence contains one of the parts; all of them without one
+ *       -l  lists them      -v  tells each with its time      -j  as many processes share them out
+ *       =suite/sentence     exactly that one, in this process also if it is ALONE
  *
- * A test fails when one of its checks does, when the thread sanitizer reports a race meanwhile, or when it leaves a leak behind. The
- * last line is "N passed, N failed"; the status is 0 when at least one ran and none failed.
+ * A test fails when one of its checks does, when the thread sanitizer reports a race meanwhile, or when it leaves a leak behind. Leaks are looked for
+ * after each test where parts are named, else, since that takes longer than most tests, now and then. The last line is "N passed, N failed"; the status is 0 when at least one ran and none failed.
  */
 #include "check.h"
+
+#include "check/share.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +25,7 @@ extern char **environ;
 
 static struct check_test *tests, **tests_end = &tests;
 static const char *program;
-static bool tells_each;
+static bool tells_each, names_parts;
 static char running[300];                               /* the present test's name, for the handlers below */
 
 void check_add(struct check_test *test)
@@ -89,10 +92,15 @@ static void set_handlers(void)
 /* A leak stays one for all tests after it, so only the first is looked for. */
 static bool leaks(void)
 {
+    enum { SELDOM = 25 };
     static bool found;
-    if (found || !__lsan_do_recoverable_leak_check || __lsan_do_recoverable_leak_check() == 0)
+    static unsigned tests_since;
+    if (found || !__lsan_do_recoverable_leak_check || (!names_parts && ++tests_since < SELDOM))
         return false;
-    say_where("leaks, and the tests after it are not looked at for that: ");
+    tests_since = 0;
+    if (__lsan_do_recoverable_leak_check() == 0)
+        return false;
+    say_where(names_parts ? "leaks, and the tests after it are not looked at for that: " : "leaks, in a test of those before this (name their suites to see in which): ");
     return found = true;
 }
 
@@ -146,37 +154,46 @@ static bool is_named(const char *name, char **parts, int count)
     return count == 0;
 }
 
-int main(int argc, char **argv)
+static struct { char **parts; int count; bool are_here, lists; } chosen;
+
+static void run_chosen(void)
 {
-    unsigned passed = 0, failed = 0;
-    bool     lists = false;
-    int      option;
-    program = argv[0];
-    while ((option = getopt(argc, argv, "lv")) != -1) {
-        if (option == '?')
-            return 2;
-        lists |= option == 'l';
-        tells_each |= option == 'v';
-    }
-    argv += optind;
-    argc -= optind;
-    bool is_here = argc == 1 && argv[0][0] == '=';
+    unsigned index = 0;
     set_handlers();
     for (const struct check_test *test = tests; test; test = test->next) {
         snprintf(running, sizeof running, "%s/%s", test->suite, test->sentence);
-        if (!is_named(running, argv, argc))
+        if (!is_named(running, chosen.parts, chosen.count) || !share_takes(index++))
             continue;
-        if (lists)
+        if (chosen.lists)
             puts(running);
-        else if (passes(test, is_here))
-            passed++;
         else
-            failed++;
+            share_count(passes(test, chosen.are_here));
     }
     running[0] = '\0';
-    if (lists)
-        return 0;
-    if (!is_here)
-        printf("%u passed, %u failed\n", passed, failed);
-    return failed > 0 || passed == 0;
+}
+
+int main(int argc, char **argv)
+{
+    long processes = 1;
+    int  option;
+    program = argv[0];
+    while ((option = getopt(argc, argv, "lvj:")) != -1) {
+        if (option == '?')
+            return 2;
+        chosen.lists |= option == 'l';
+        tells_each |= option == 'v';
+        if (option == 'j')
+            processes = strtol(optarg, NULL, 10);
+    }
+    chosen.parts = argv + optind;
+    chosen.count = argc - optind;
+    chosen.are_here = chosen.count == 1 && chosen.parts[0][0] == '=';
+    names_parts = chosen.count > 0;
+    if (processes > 1 && !chosen.lists)
+        share_out((unsigned)processes, run_chosen);
+    else
+        run_chosen();
+    if (!chosen.are_here && !chosen.lists)
+        printf("%u passed, %u failed\n", share_passed(), share_failed());
+    return !chosen.lists && (share_failed() > 0 || share_passed() == 0);
 }

@@ -472,10 +472,14 @@ static coir_io *any_of_it_thrice(void *env, coir_value *fiber)
     return any;
 }
 
+/* Where it ends while wait_any looks at one after the other it may be seen to have ended at any place. */
 TEST(join, wait_any_takes_the_same_fiber_many_times)
 {
-    FOR_SCHEDULES(options)
-        CHECK_STR(outcome_under(options, coir_flat_map(coir_fork(coir_repeat(coir_yield(), 5)), any_of_it_thrice, NULL)), "OK 0");
+    FOR_SCHEDULES(options) {
+        coir_result result = coir_run(coir_flat_map(coir_fork(coir_repeat(coir_yield(), 5)), any_of_it_thrice, NULL), options);
+        CHECK_TAG(result, COIR_OK);
+        CHECK(result.value.i64 >= 0 && result.value.i64 < 3);
+    }
 }
 
 static coir_io *race_for_it(void *env, coir_value *fibers)
