@@ -100,32 +100,6 @@ static void attempt(struct bench *b)
 
 struct count { int64_t i, n; };
 
-static coir_io *use_held(void *env, const coir_value *held) { (void)env; return coir_pure(coir_int(held->i64 + 1)); }
-static coir_io *give_back(void *env, coir_value *held, const coir_result *outcome)
-{
-    (void)env;
-    (void)held;
-    (void)outcome;
-    return coir_unit();
-}
-
-static coir_io *bracket_routine(coir_routine *self)
-{
-    COIR_BEGIN(self, struct count, my);
-    while (my->i < my->n) {
-        COIR_AWAIT(coir_bracket(coir_pure(coir_int(my->i)), use_held, give_back, NULL));
-        my->i = self->result.value.i64;
-    }
-    COIR_RETURN(coir_int(my->i));
-    COIR_END;
-}
-
-static void bracket(struct bench *b)
-{
-    coir_io *io = coir_do(bracket_routine, COIR_ENV(struct count, .n = b->n));
-    bench_check(bench_run(b, io) == b->n, "the loop counts to N");
-}
-
 static coir_io *do_routine(coir_routine *self)
 {
     COIR_BEGIN(self, struct count, my);
@@ -190,8 +164,6 @@ const struct workload bench_steps[] = {
       .what = "raise, catch, go on; N times" },
     { .name = "do", .run = sequential, .n = 10000000, .quick_n = 2000000, .budget = { 12, 12 }, .goal = { 6, 6 },
       .what = "the loop of bind in sequential notation" },
-    { .name = "bracket", .run = bracket, .n = 1000000, .quick_n = 1000000, .budget = { 60, 60 }, .goal = { 25, 25 },
-      .what = "acquire, use, release, each trivial; N times" },
     { .name = "shared", .run = shared_io, .n = 10000000, .quick_n = 10000000, .share = SHARERS * SHARED_STEPS,
       .budget = { 15, 10 }, .goal = { 8, 5 },
       .what = "1,000 fibers run one shared io of ten steps N / 10,000 times each" },
