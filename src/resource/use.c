@@ -244,11 +244,6 @@ coir_io *coir_use_copy(coir_resource *resource, coir_use_fn *fn, const void *byt
     return use_with("coir_use_copy", resource, fn, captured(bytes, size));
 }
 
-coir_io *coir_bracket(coir_io *acquire, coir_use_fn *use, coir_release_fn *release, void *env)
-{
-    return use_with("coir_bracket", coir_resource_new(acquire, release, env), use, lent(env));
-}
-
 coir_io *coir_with(coir_resource *resource, coir_io *io)
 {
     if (resource == NULL || io == NULL) {
