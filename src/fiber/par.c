@@ -477,10 +477,12 @@ static enum todo group_todo(struct group *group)
 static enum prim_step group_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     struct group *group = group_of(frame);
-    group->parent = fiber;
-    if (group->children == NULL && !group_begin(group)) {
-        *result = coir__no_memory();
-        return PRIM_DONE;
+    if (group->children == NULL) {                      /* the first time; afterwards the children read what stands there */
+        group->parent = fiber;
+        if (!group_begin(group)) {
+            *result = coir__no_memory();
+            return PRIM_DONE;
+        }
     }
     for (;;) {
         spin_lock(&group->watch.lock);
