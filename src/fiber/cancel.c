@@ -38,7 +38,7 @@ static bool anything_requested(const coir_fiber *fiber)
 }
 
 /* [CANCEL] Who notes a request after the exchange sets `asked` again; what was noted before it the look that follows sees. */
-static void ask_anew(coir_fiber *fiber)
+static void ask_anew(coir_fiber *fiber)                                                 /* MODEL cancel.pml: ask_anew */
 {
     (void)exchange_acq_rel(&fiber->asked, 0);
     if (anything_requested(fiber))
@@ -127,7 +127,7 @@ static void note_unwinding(struct sight sight)
         sight.scope->unwinding = true;
 }
 
-bool coir__cancel_seen(coir_fiber *fiber, coir_result *result)
+bool coir__cancel_seen(coir_fiber *fiber, coir_result *result)                          /* MODEL cancel.pml: seen */
 {
     (void)load_acquire(&fiber->asked);                  /* [CANCEL] what was noted before it was set */
     struct sight sight = sight_of(fiber);
@@ -161,7 +161,7 @@ static bool is_interruptible(const coir_fiber *fiber)
     return frame->prim->can_cancel == NULL || frame->prim->can_cancel(frame);
 }
 
-void coir__cancel_poke(coir_fiber *fiber)
+void coir__cancel_poke(coir_fiber *fiber)                                               /* MODEL cancel.pml: poke */
 {
     uint32_t looks = 0;
     for (;;) {
@@ -190,7 +190,7 @@ void coir__cancel_poke(coir_fiber *fiber)
     }
 }
 
-static void request(coir_fiber *fiber)
+static void request(coir_fiber *fiber)                                                  /* MODEL cancel.pml: request */
 {
     store_relaxed(&fiber->requested, true);                                     /* R1 */
     (void)exchange_full(&fiber->asked, 1);                                      /* R2 [CANCEL] */

@@ -124,7 +124,7 @@ static coir_result verdict(const char *text)
 
 /*
  * All waits that a verdict ends are claimed before the first of their fibers may go on: that one unwinds at once, on another worker, and
- * what it gives back could end the waits of the others, now of this one and now of that.
+ * what it gives back could end the waits of the others, now of this one and now of that. MODEL wait.pml: verdict
  */
 static void wait_take(struct edge *edge) { edge->claim = wait_claim(&edge->fiber->wait, edge->seen.generation); }
 

@@ -398,7 +398,7 @@ static NOINLINE struct claimed_wait tell_watch(struct waiter *waiter, coir_fiber
 }
 
 /* Claims all who wait; those that are parked are made ready when the lock is free again, since making ready may take long. */
-static coir_fiber *waiters_claim(coir_fiber *fiber)
+static coir_fiber *waiters_claim(coir_fiber *fiber)                                     /* MODEL join.pml: waiters_claim */
 {
     coir_fiber *first = NULL, **last = &first;
     for (struct waiter *next, *waiter = fiber->waiters; waiter != NULL; waiter = next) {
@@ -433,7 +433,7 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)
 
 /* From outside its run the fiber is pushed with the run pinned: otherwise it might end the run while the waker still wakes a worker. (Who may meet a
  * run that is being stopped has pinned it before the claim.) */
-void coir__make_ready(coir_fiber *fiber)
+void coir__make_ready(coir_fiber *fiber)                                                /* MODEL wait.pml: make_ready */
 {
     struct coir__run *run = run_of(fiber);
     if (likely(seat_is_of(run))) {
@@ -522,7 +522,7 @@ static NOINLINE void fiber_settle(struct coir__seat *seat, coir_fiber *fiber)
         result_settle(fiber);
 }
 
-void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)
+void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber)                        /* MODEL join.pml: end */
 {
     const coir_result *result = &fiber->result;
     bool bare = fiber->held == NULL && fiber->context == NULL && result->value.type == NULL && result->also == NULL;
@@ -624,7 +624,7 @@ coir_result coir__fiber_move_result(coir_fiber *fiber)
     return result;
 }
 
-bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)
+bool coir__fiber_await(coir_fiber *fiber, struct waiter *waiter)                        /* MODEL join.pml: await */
 {
     bool registered = false;
     spin_lock(&fiber->lock);
@@ -668,7 +668,7 @@ struct watch *coir__fiber_watched_by(const coir_fiber *fiber)
     return ((const struct watched *)(const void *)((const char *)waiter - offsetof(struct watched, waiter)))->watch;
 }
 
-void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)
+void coir__fiber_unawait(coir_fiber *fiber, struct waiter *waiter)                      /* MODEL join.pml: unawait */
 {
     spin_lock(&fiber->lock);
     if (waiter->fiber != NULL) {
@@ -694,7 +694,7 @@ bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_r
     return true;
 }
 
-void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result)
+void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result)             /* MODEL wait.pml: deliver */
 {
     invariant(claim != CLAIM_LOST);
     coir__set(&fiber->result, &result);

@@ -292,7 +292,7 @@ static bool was_served(coir_fiber *fiber)
 
 /* A HOLD that was served, but has not gone on yet, holds already: it is brought to where going on would have brought it. The result stays:
  * somebody may be giving the fiber one at this moment. */
-void coir__fiber_strip(coir_fiber *fiber)
+void coir__fiber_strip(coir_fiber *fiber)                                               /* MODEL callback.pml: strip */
 {
     coir_io *frame = fiber->top;
     if (!(fiber->flags & FIBER_WAITING))
@@ -1081,7 +1081,7 @@ arm:                                                    /* frame is top */
     }
     seat->fiber = NULL;
     if (wait_let_go(&fiber->wait)) {                    /* somebody else's from here on */
-        if (unlikely(load_full(&fiber->asked)))                                 /* W2 [CANCEL] */
+        if (unlikely(load_full(&fiber->asked)))                                 /* W2 [CANCEL]; MODEL cancel.pml: suspend */
             coir__cancel_poke(fiber);
         return STOP_PARKED;
     }

@@ -46,7 +46,7 @@ static NOINLINE coir_result joined_slow(coir_fiber *fiber)
                                   coir__fiber_label(fiber, label, sizeof label)));
 }
 
-static inline void joined(coir_fiber *fiber, coir_result *result)
+static inline void joined(coir_fiber *fiber, coir_result *result)                       /* MODEL join.pml: joined */
 {
     if (likely(!(fiber->flags & FIBER_TYPED) && fiber->result.tag != COIR_CANCELED)) {
         store_relaxed(&fiber->seen, 1);
@@ -56,7 +56,7 @@ static inline void joined(coir_fiber *fiber, coir_result *result)
     }
 }
 
-static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+static enum prim_step join_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL join.pml: attempt */
 {
     coir_fiber *other = node->object;
     if (other == fiber) {

@@ -66,7 +66,7 @@ const char *coir__fiber_label(const coir_fiber *fiber, char *buffer, size_t size
 
 /* ---------------------------------------------------------------------------------------------------- what it waits for */
 
-bool coir__look(coir_fiber *fiber, struct seen *seen, char *label, size_t size)
+bool coir__look(coir_fiber *fiber, struct seen *seen, char *label, size_t size)         /* MODEL wait.pml: look */
 {
     if (!wait_hold(&fiber->wait))
         return false;

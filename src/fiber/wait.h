@@ -57,14 +57,14 @@ static inline uint64_t wait_generation(struct wait *wait)  { return wait_generat
 
 /* wait_begin: by the worker, before it registers anything. relaxed: only what it registers makes the wait known, and does so with a release
  * of its own (a spinlock's unlock, a slot's store). */
-static inline void wait_begin(struct wait *wait)
+static inline void wait_begin(struct wait *wait)                                        /* MODEL wait.pml: begin */
 {
     uint64_t word = load_relaxed(&wait->word);
     store_relaxed(&wait->word, (wait_generation_of(word) + 1) << WAIT_STATE_BITS | WAIT_ARMING);
 }
 
 /* wait_give_up: by the worker, when arm() found that there is nothing to wait for and nobody can know of the wait. */
-static inline void wait_give_up(struct wait *wait)
+static inline void wait_give_up(struct wait *wait)                                      /* MODEL wait.pml: give_up */
 {
     uint64_t word = load_relaxed(&wait->word);
     invariant(wait_state_of(word) == WAIT_ARMING);
@@ -72,7 +72,7 @@ static inline void wait_give_up(struct wait *wait)
 }
 
 /* wait_let_go: by the worker, last of all. True: the fiber is no longer its own. False: the wait has been ended, go on. */
-static inline bool wait_let_go(struct wait *wait)
+static inline bool wait_let_go(struct wait *wait)                                       /* MODEL wait.pml: let_go */
 {
     uint64_t word = load_acquire(&wait->word);                              /* [WAIT-GIVE] */
     uint64_t base = word & ~(uint64_t)WAIT_STATE_MASK;
@@ -86,7 +86,7 @@ static inline bool wait_let_go(struct wait *wait)
 }
 
 /* wait_claim: ends the wait of that generation, if nobody has yet. */
-static inline enum claim wait_claim(struct wait *wait, uint64_t generation)
+static inline enum claim wait_claim(struct wait *wait, uint64_t generation)             /* MODEL wait.pml: claim */
 {
     uint64_t word = load_acquire(&wait->word);
     uint64_t base = generation << WAIT_STATE_BITS;
@@ -114,7 +114,7 @@ static inline enum claim wait_claim(struct wait *wait, uint64_t generation)
 }
 
 /* wait_give: by the winner of an early claim, after it wrote the result. True: the worker has gone, the fiber is to be made ready. */
-static inline bool wait_give(struct wait *wait)
+static inline bool wait_give(struct wait *wait)                                         /* MODEL wait.pml: give */
 {
     uint64_t word = load_relaxed(&wait->word);
     uint64_t base = word & ~(uint64_t)WAIT_STATE_MASK;
@@ -127,7 +127,7 @@ static inline bool wait_give(struct wait *wait)
 }
 
 /* wait_resumed: by the worker that runs the fiber again. */
-static inline void wait_resumed(struct wait *wait)
+static inline void wait_resumed(struct wait *wait)                                      /* MODEL wait.pml: resumed */
 {
     uint64_t word = load_relaxed(&wait->word);
     store_relaxed(&wait->word, (word & ~(uint64_t)WAIT_STATE_MASK) | WAIT_RUNNING);
@@ -135,21 +135,21 @@ static inline void wait_resumed(struct wait *wait)
 
 /* wait_hold: keeps a parked fiber parked for as long as its frame is read. Only loads may come between, no lock; and before wait_take_held() what a
  * claimer writes. */
-static inline bool wait_hold(struct wait *wait)
+static inline bool wait_hold(struct wait *wait)                                         /* MODEL wait.pml: hold */
 {
     uint64_t word = load_acquire(&wait->word);
     return wait_state_of(word) == WAIT_PARKED && cas_acq_rel(&wait->word, &word, word - WAIT_PARKED + WAIT_HELD);   /* [WAIT-HOLD] */
 }
 
 /* wait_take_held: a claim by who holds it. */
-static inline void wait_take_held(struct wait *wait)
+static inline void wait_take_held(struct wait *wait)                                    /* MODEL wait.pml: take_held */
 {
     uint64_t word = load_relaxed(&wait->word);
     invariant(wait_state_of(word) == WAIT_HELD);
     store_release(&wait->word, word - WAIT_HELD + WAIT_TAKEN);
 }
 
-static inline void wait_unhold(struct wait *wait)
+static inline void wait_unhold(struct wait *wait)                                       /* MODEL wait.pml: unhold */
 {
     uint64_t word = load_relaxed(&wait->word);
     invariant(wait_state_of(word) == WAIT_HELD);

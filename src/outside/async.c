@@ -75,7 +75,7 @@ static _Atomic uint64_t resumes_refused;
 
 uint64_t coir__resumes_refused(void) { return load_relaxed(&resumes_refused); }
 
-static void slot_give(struct slot *slot)
+static void slot_give(struct slot *slot)                                                /* MODEL callback.pml: slot_give */
 {
     spin_lock(&pool.lock);
     slot->next = pool.free;
@@ -83,7 +83,7 @@ static void slot_give(struct slot *slot)
     spin_unlock(&pool.lock);
 }
 
-static struct slot *slot_take(void)
+static struct slot *slot_take(void)                                                     /* MODEL callback.pml: slot_take */
 {
     static struct unload at_unload = { NULL, slots_give_back };
     spin_lock(&pool.lock);
@@ -145,7 +145,7 @@ static coir_result after_cancel(coir_result brought)
     return canceled;
 }
 
-static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL callback.pml: woken */
 {
     (void)fiber;
     counter_add(&coir__me.seat->callbacks_done, 1);
@@ -157,7 +157,7 @@ static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result
 }
 
 /* After a cancellation: waits on, for nothing but the callback. */
-static enum prim_step async_wait_anew(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step async_wait_anew(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL callback.pml: wait_anew */
 {
     struct slot *slot = async_of(frame)->slot;
     uint64_t met = NOBODY_MET;
@@ -167,7 +167,7 @@ static enum prim_step async_wait_anew(coir_fiber *fiber, coir_io *frame, coir_re
     return async_woken(fiber, frame, result);
 }
 
-static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *result) /* MODEL callback.pml: arm */
 {
     struct async *async = async_of(frame);
     const coir_async_type *type = frame->object;
@@ -198,7 +198,7 @@ static void async_cancel(coir_fiber *fiber, coir_io *frame)
 }
 
 /* Somebody is just calling: until he has either claimed the fiber's wait or left his result, which nobody wants. */
-static void await_winner(coir_fiber *fiber, struct slot *slot)
+static void await_winner(coir_fiber *fiber, struct slot *slot)                          /* MODEL callback.pml: await_winner */
 {
     uint32_t looks = 0;
     for (;;) {
@@ -214,7 +214,7 @@ static void await_winner(coir_fiber *fiber, struct slot *slot)
 }
 
 /* Of a fiber that will not go on, in a run that was stopped, or that a verdict ended: whoever calls now is too late. */
-static void async_disarm(coir_fiber *fiber, coir_io *frame)
+static void async_disarm(coir_fiber *fiber, coir_io *frame)                             /* MODEL callback.pml: disarm */
 {
     struct async *async = async_of(frame);
     uint64_t ticket = load_relaxed(&async->slot->word);
@@ -266,7 +266,7 @@ coir_io *coir_async_copy(const coir_async_type *type, const void *bytes, size_t 
 /* ------------------------------------------------------------------------------------------------------ foreign side */
 
 /* The fiber that waits on k, for the one caller who comes first. */
-static coir_fiber *callback_win(coir_callback k)
+static coir_fiber *callback_win(coir_callback k)                                        /* MODEL callback.pml: win */
 {
     struct slot *slot = k.slot;
     uint64_t ticket = k.ticket;
@@ -277,7 +277,7 @@ static coir_fiber *callback_win(coir_callback k)
 }
 
 /* The winner alone may wake the fiber. Pinned before the claim: a run that is being stopped waits for it. */
-static void callback_deliver(struct slot *slot, coir_fiber *fiber, coir_result result)
+static void callback_deliver(struct slot *slot, coir_fiber *fiber, coir_result result)  /* MODEL callback.pml: deliver */
 {
     struct coir__run *run = run_of(fiber);
     run->driver->pin(run);
@@ -291,7 +291,7 @@ static void callback_deliver(struct slot *slot, coir_fiber *fiber, coir_result r
     run->driver->unpin(run);
 }
 
-bool coir_resume(coir_callback k, coir_result result)
+bool coir_resume(coir_callback k, coir_result result)                                   /* MODEL callback.pml: resume */
 {
     coir_fiber *fiber = callback_win(k);
     if (fiber == NULL) {

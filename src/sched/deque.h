@@ -52,7 +52,7 @@ static inline int64_t deque_room(struct deque *deque)
     return DEQUE_SIZE - (load_relaxed(&deque->bottom) - load_acquire(&deque->top));
 }
 
-static inline bool deque_push(struct deque *deque, coir_fiber *fiber)
+static inline bool deque_push(struct deque *deque, coir_fiber *fiber)                   /* MODEL deque.pml: push */
 {
     int64_t bottom = load_relaxed(&deque->bottom);      /* relaxed: our own */
     if (unlikely(bottom - load_acquire(&deque->top) >= DEQUE_SIZE))
@@ -62,7 +62,7 @@ static inline bool deque_push(struct deque *deque, coir_fiber *fiber)
     return true;
 }
 
-static inline coir_fiber *deque_pop(struct deque *deque)
+static inline coir_fiber *deque_pop(struct deque *deque)                                /* MODEL deque.pml: pop */
 {
     int64_t bottom = load_relaxed(&deque->bottom), top = load_relaxed(&deque->top);
     if (top >= bottom)                                  /* empty: top only grows, so a stale one errs on the safe side */
@@ -87,7 +87,7 @@ static inline coir_fiber *deque_pop(struct deque *deque)
 }
 
 /* deque_steal: NULL: empty, or somebody was faster. */
-static inline coir_fiber *deque_steal(struct deque *deque)
+static inline coir_fiber *deque_steal(struct deque *deque)                              /* MODEL deque.pml: steal */
 {
     int64_t top = load_acquire(&deque->top);                                    /* T1 */
     fence_full();                                                               /* [DEQUE-LAST] pairs with deque_pop() */

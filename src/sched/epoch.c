@@ -7,7 +7,7 @@
 
 #include <signal.h>
 
-static void *epoch_main(void *argument)
+static void *epoch_main(void *argument)                                                 /* MODEL pool.pml: sleepers */
 {
     struct epoch *epoch = argument;
     pthread_mutex_lock(&epoch->mutex);

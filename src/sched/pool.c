@@ -90,7 +90,7 @@ static inline bool pool_injected_is_empty(struct pool *pool) { return ck_pr_load
 
 /* ------------------------------------------------------------------------------------------------------- waking others */
 
-static void parked_remove(struct pool *pool, struct worker *worker)
+static void parked_remove(struct pool *pool, struct worker *worker)                     /* MODEL pool.pml: parked_remove */
 {
     *(worker->parked_prev == NULL ? &pool->parked : &worker->parked_prev->parked_next) = worker->parked_next;
     if (worker->parked_next != NULL)
@@ -105,7 +105,7 @@ static void parked_remove(struct pool *pool, struct worker *worker)
     pool->awakenings++;
 }
 
-static NOINLINE void pool_wake_one(struct pool *pool, bool to_watch)
+static NOINLINE void pool_wake_one(struct pool *pool, bool to_watch)                    /* MODEL pool.pml: wake_one */
 {
     spin_lock(&pool->idle_lock);
     struct worker *worker = pool->parked;
@@ -119,13 +119,13 @@ static NOINLINE void pool_wake_one(struct pool *pool, bool to_watch)
 }
 
 /* After something became visible that the calling worker does not run at once. */
-static inline void pool_ensure_watch(struct pool *pool)
+static inline void pool_ensure_watch(struct pool *pool)                                 /* MODEL pool.pml: ensure_watch */
 {
     if (unlikely(load_relaxed(&pool->idle) > 0 && !load_relaxed(&pool->watched)))
         pool_wake_one(pool, true);
 }
 
-static void pool_stop(struct pool *pool, coir_result verdict)
+static void pool_stop(struct pool *pool, coir_result verdict)                           /* MODEL pool.pml: stop */
 {
     spin_lock(&pool->idle_lock);
     bool first = !load_relaxed(&pool->stopped);
@@ -149,7 +149,7 @@ static void pool_stop(struct pool *pool, coir_result verdict)
 }
 
 /* From a thread that is no worker of the run. */
-static void pool_inject(struct pool *pool, coir_fiber *fiber)
+static void pool_inject(struct pool *pool, coir_fiber *fiber)                           /* MODEL pool.pml: inject */
 {
     ck_stack_push_upmc(&pool->injected, &fiber->injected);                      /* K1 */
     fence_full();                                                               /* [PARK] pairs with worker_rest() */
@@ -159,7 +159,7 @@ static void pool_inject(struct pool *pool, coir_fiber *fiber)
 
 /* ------------------------------------------------------------------------------------------------- what fibers ask for */
 
-static inline void worker_push(struct worker *worker, coir_fiber *fiber)
+static inline void worker_push(struct worker *worker, coir_fiber *fiber)                /* MODEL pool.pml: push */
 {
     if (unlikely(!deque_push(&worker->deque, fiber)))
         backlog_put(&worker->backlog, fiber, fiber, 1);
@@ -175,7 +175,7 @@ static void drive_ready(struct coir__run *run, coir_fiber *fiber)
 }
 
 /* What this end wakes runs next, and so needs no queue; of several the last one does. */
-static void drive_next(struct coir__run *run, coir_fiber *fiber)
+static void drive_next(struct coir__run *run, coir_fiber *fiber)                        /* MODEL pool.pml: next */
 {
     struct worker *worker = worker_of(coir__me.seat);
     (void)run;
@@ -264,7 +264,7 @@ static coir_fiber *worker_adopt(struct worker *worker, coir_fiber *chain)
 }
 
 /* The stack gives the newest first; what was injected first is to run first. */
-static coir_fiber *worker_take_injected(struct worker *worker)
+static coir_fiber *worker_take_injected(struct worker *worker)                          /* MODEL pool.pml: take_injected */
 {
     if (likely(pool_injected_is_empty(worker->pool)))
         return NULL;
@@ -294,7 +294,7 @@ static coir_fiber *worker_take_backlog(struct worker *worker)
 
 /* What is oldest in the queues; now and then what is oldest in the deque, which its owner reaches last. That is rarer: there it begins another
  * branch of a fork-join tree, and with it memory. */
-static coir_fiber *worker_take_oldest(struct worker *worker)
+static coir_fiber *worker_take_oldest(struct worker *worker)                            /* MODEL pool.pml: take_oldest */
 {
     if (worker->next != NULL)
         worker_push(worker, worker->next);              /* it waits for another turn, and others may take it */
@@ -307,7 +307,7 @@ static coir_fiber *worker_take_oldest(struct worker *worker)
     return fiber != NULL ? fiber : backlog_take(&worker->backlog, 1);       /* one: the deque may be full */
 }
 
-static inline coir_fiber *worker_take_newest(struct worker *worker)
+static inline coir_fiber *worker_take_newest(struct worker *worker)                     /* MODEL pool.pml: take_newest */
 {
     coir_fiber *fiber = worker->next;
     if (fiber == NULL)
@@ -336,7 +336,7 @@ static coir_fiber *worker_put_spent(struct worker *worker)
     return NULL;
 }
 
-static inline void worker_fire_timers(struct worker *worker)
+static inline void worker_fire_timers(struct worker *worker)                            /* MODEL pool.pml: fire_timers */
 {
     if (timers_earliest(&worker->timers) == INT64_MAX)
         return;
@@ -347,7 +347,7 @@ static inline void worker_fire_timers(struct worker *worker)
         pool_ensure_watch(worker->pool);                /* should this turn take long, somebody else fires them */
 }
 
-static coir_fiber *worker_take_own(struct worker *worker)
+static coir_fiber *worker_take_own(struct worker *worker)                               /* MODEL pool.pml: take_own */
 {
     worker_fire_timers(worker);
     if (worker->spent != NULL) {
@@ -399,7 +399,7 @@ static coir_fiber *worker_steal_from(struct worker *thief, struct worker *victim
     return fiber;
 }
 
-static coir_fiber *worker_steal(struct worker *thief)
+static coir_fiber *worker_steal(struct worker *thief)                                   /* MODEL pool.pml: steal */
 {
     struct pool *pool = thief->pool;
     unsigned start = random_below(&thief->random, pool->count);
@@ -419,7 +419,7 @@ static coir_fiber *worker_steal(struct worker *thief)
 /* --------------------------------------------------------------------------------------------------------------- idle */
 
 /* What an idle worker sees of the others without touching it. In passing it notes which single entries are there. */
-static bool worker_sees_work(struct worker *worker, bool watching)
+static bool worker_sees_work(struct worker *worker, bool watching)                      /* MODEL pool.pml: sees_work */
 {
     struct pool *pool = worker->pool;
     bool any = !pool_injected_is_empty(pool);
@@ -437,7 +437,7 @@ static bool worker_sees_work(struct worker *worker, bool watching)
 }
 
 /* A while of looking on before parking: a wake-up by futex costs ten times as much. One worker at a time does so. */
-static bool worker_spin(struct worker *worker)
+static bool worker_spin(struct worker *worker)                                          /* MODEL pool.pml: spin */
 {
     struct pool *pool = worker->pool;
     uint32_t nobody = 0;
@@ -474,7 +474,7 @@ static bool pool_evens(struct pool *pool, size_t begun, size_t over)
 #define POOL_EVENS(pool, begun, over) pool_evens((pool), offsetof(struct coir__seat, begun), offsetof(struct coir__seat, over))
 
 /* Whether something may still come to a run in which nothing is runnable. */
-static bool pool_expects(struct pool *pool)
+static bool pool_expects(struct pool *pool)                                             /* MODEL pool.pml: expects */
 {
     bool expects = epoch_sleeps(&pool->epoch) || !POOL_EVENS(pool, outside_begun, outside_done) ||
                    !POOL_EVENS(pool, callbacks_begun, callbacks_done);
@@ -513,7 +513,7 @@ static bool pool_judge_rings(struct pool *pool, bool at_once)
 enum judgement { RUN_GOES_ON, RUN_HAS_WORK, RUN_IS_OVER };           /* over: pool->stopped */
 
 /* Whether nobody but the caller has been busy since then: so what it has summed up meanwhile is of one moment. */
-static bool pool_was_still(struct pool *pool, uint64_t awakenings)
+static bool pool_was_still(struct pool *pool, uint64_t awakenings)                      /* MODEL pool.pml: was_still */
 {
     spin_lock(&pool->idle_lock);
     bool still = pool->busy == 1 && pool->awakenings == awakenings;
@@ -522,7 +522,7 @@ static bool pool_was_still(struct pool *pool, uint64_t awakenings)
 }
 
 /* By the one busy worker, with nothing runnable, which has found so many awakenings. */
-static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
+static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)              /* MODEL pool.pml: examine */
 {
     if (!pool_injected_is_empty(pool))
         return RUN_HAS_WORK;
@@ -550,7 +550,7 @@ static enum judgement pool_examine(struct pool *pool, uint64_t awakenings)
 }
 
 /* Becomes idle; the last one to do so examines the run first. False: there is something to do, or the run is over. */
-static bool worker_become_idle(struct worker *worker)
+static bool worker_become_idle(struct worker *worker)                                   /* MODEL pool.pml: become_idle */
 {
     struct pool *pool = worker->pool;
     for (;;) {
@@ -584,7 +584,7 @@ static bool worker_become_idle(struct worker *worker)
 }
 
 /* Leaves the idle ones, unless somebody has taken it out already. */
-static void worker_become_busy(struct worker *worker)
+static void worker_become_busy(struct worker *worker)                                   /* MODEL pool.pml: become_busy */
 {
     struct pool *pool = worker->pool;
     spin_lock(&pool->idle_lock);
@@ -594,7 +594,7 @@ static void worker_become_busy(struct worker *worker)
 }
 
 /* Takes or leaves the watch, as it is needed: [WATCH]. */
-static bool worker_stands_watch(struct worker *worker)
+static bool worker_stands_watch(struct worker *worker)                                  /* MODEL pool.pml: stands_watch */
 {
     struct pool *pool = worker->pool;
     spin_lock(&pool->idle_lock);
@@ -626,7 +626,7 @@ static int64_t worker_sleeps_until(struct worker *worker, bool watching, int64_t
 }
 
 /* Sleeps until there may be something to do. */
-static void worker_rest(struct worker *worker)
+static void worker_rest(struct worker *worker)                                          /* MODEL pool.pml: rest */
 {
     struct pool *pool = worker->pool;
     if (worker_spin(worker))
@@ -639,7 +639,7 @@ static void worker_rest(struct worker *worker)
         bool watching = worker_stands_watch(worker);
         if (worker_sees_work(worker, watching))                                 /* S2 */
             break;
-        coir__park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));
+        coir__park_wait(&worker->parking, ticket, worker_sleeps_until(worker, watching, nap));   /* MODEL pool.pml: park_wait */
         int64_t now = clock_monotonic();
         if (park_ticket(&worker->parking) != ticket || timers_earliest(&worker->timers) <= now || pool_rings_due(pool, now))
             break;
@@ -649,7 +649,7 @@ static void worker_rest(struct worker *worker)
 
 /* ------------------------------------------------------------------------------------------------------------ the loop */
 
-static inline coir_fiber *worker_look(struct worker *worker)
+static inline coir_fiber *worker_look(struct worker *worker)                            /* MODEL pool.pml: look */
 {
     coir_fiber *fiber = worker_take_own(worker);
     if (unlikely(fiber == NULL))
@@ -817,7 +817,7 @@ static void workers_start(struct pool *pool)
     pthread_attr_destroy(&attributes);
 }
 
-static void pool_await_pins(struct pool *pool)
+static void pool_await_pins(struct pool *pool)                                          /* MODEL pool.pml: await_pins */
 {
     while (load_acquire(&pool->pins) > 0)                                       /* [PIN] */
         sched_yield();

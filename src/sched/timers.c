@@ -132,7 +132,7 @@ bool coir__timers_arm(struct timers *timers, struct timer *timer)
     return armed;
 }
 
-void coir__timers_disarm(struct timer *timer)
+void coir__timers_disarm(struct timer *timer)                                           /* MODEL wait.pml: disarm_timer */
 {
     struct timers *timers = load_acquire(&timer->home);        /* [TIMER-OUT] */
     if (timers == NULL)
@@ -149,7 +149,7 @@ struct due { coir_fiber *fiber; uint64_t generation; enum claimer by; };
 
 struct woken { coir_fiber *first, *last; size_t count; };       /* chained by `next`, the earliest first */
 
-static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_AT_ONCE])
+static size_t take_due(struct timers *timers, int64_t now, struct due due[FIRE_AT_ONCE])   /* MODEL wait.pml: timers_fire */
 {
     size_t count = 0;
     spin_lock(&timers->lock);

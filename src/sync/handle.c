@@ -13,7 +13,7 @@ coir_result coir__handle_abandoned(const coir_fiber *fiber, const char *function
 }
 
 /* A run that is not the caller's is pinned before the claim: after it nothing else keeps it. */
-void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed *claimed)
+void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed *claimed)   /* MODEL handle.pml: claim */
 {
     if (handle_refs_of(load_acquire(&handle->word)) - 1 != load_relaxed(&handle->waiting))
         return;
@@ -38,7 +38,7 @@ static enum claim claim_of(coir_fiber *fiber)
     return wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN ? CLAIM_PARKED : CLAIM_EARLY;
 }
 
-void coir__handle_wake(struct claimed *claimed, const char *function, const char *awaits, uint64_t serial)
+void coir__handle_wake(struct claimed *claimed, const char *function, const char *awaits, uint64_t serial)   /* MODEL handle.pml: wake */
 {
     for (coir_fiber *next, *fiber = claimed->first; fiber != NULL; fiber = next) {
         struct coir__run *run = run_of(fiber);

@@ -50,7 +50,7 @@ enum handle_end {
     HANDLE_ABANDONED                                    /* it may have been the last but for waiters: it is not given up yet */
 };
 
-static inline enum handle_end handle_let_go(struct handle *handle)
+static inline enum handle_end handle_let_go(struct handle *handle)                      /* MODEL handle.pml: let_go */
 {
     uint64_t word = load_acquire(&handle->word);                                /* D1 [HANDLE] */
     do {
@@ -72,7 +72,7 @@ static inline uint32_t handle_waiting_add(struct handle *handle, uint32_t n)
     return waiting;
 }
 
-/* handle_queue_push: false: the object would be abandoned with that, and stays as it was. */
+/* handle_queue_push: false: the object would be abandoned with that, and stays as it was. MODEL handle.pml: push */
 static inline bool handle_queue_push(struct handle *handle, struct queue *queue, struct waiter *waiter, coir_fiber *fiber)
 {
     uint32_t share = handle_share_of(waiter), waiting = handle_waiting_add(handle, share);           /* A1 */
@@ -85,7 +85,7 @@ static inline bool handle_queue_push(struct handle *handle, struct queue *queue,
     return true;
 }
 
-static inline bool handle_queue_remove(struct handle *handle, struct queue *queue, struct waiter *waiter)
+static inline bool handle_queue_remove(struct handle *handle, struct queue *queue, struct waiter *waiter)   /* MODEL handle.pml: remove */
 {
     if (!queue_remove(queue, waiter))
         return false;

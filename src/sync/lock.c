@@ -76,7 +76,7 @@ static void lock_own(coir_lock *lock, coir_fiber *fiber)
 }
 
 /* The holder has let go. Gives the fiber that has it now, and how its wait was claimed. */
-static coir_fiber *lock_pass_on(coir_lock *lock, enum claim *claim)
+static coir_fiber *lock_pass_on(coir_lock *lock, enum claim *claim)                     /* MODEL lock.pml: pass_on */
 {
     lock->holder = NULL;
     store_relaxed(&lock->holder_id, (uint64_t)0);
@@ -95,7 +95,7 @@ static coir_fiber *lock_pass_on(coir_lock *lock, enum claim *claim)
 
 enum taking { TAKEN, REFUSED, BUSY };
 
-static enum taking lock_take(coir_lock *lock, coir_fiber *fiber)
+static enum taking lock_take(coir_lock *lock, coir_fiber *fiber)                        /* MODEL lock.pml: take */
 {
     if (lock->holder == NULL) {
         lock_own(lock, fiber);
@@ -113,7 +113,7 @@ static coir_result lock_result(enum taking taking)
     return taking == TAKEN ? coir_ok(coir_none()) : refused("coir_lock_acquire");
 }
 
-static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL lock.pml: attempt */
 {
     coir_lock *lock = node->object;
     spin_lock(&lock->guard);
@@ -125,7 +125,7 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     return PRIM_DONE;
 }
 
-static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL lock.pml: arm */
 {
     coir_lock *lock = frame->object;
     counter_add(&coir__me.seat->edges_begun, 1);
@@ -140,7 +140,7 @@ static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result
     return PRIM_DONE;
 }
 
-static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
+static void acquire_disarm(coir_fiber *fiber, coir_io *frame)                           /* MODEL lock.pml: disarm */
 {
     coir_lock *lock = frame->object;
     (void)fiber;
@@ -182,7 +182,7 @@ static coir_result not_held(const coir_fiber *fiber, const coir_lock *lock, uint
                         coir__fiber_label(fiber, label, sizeof label), lock->held.serial, who);
 }
 
-static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL lock.pml: release */
 {
     coir_lock *lock = node->object;
     coir_fiber *next = NULL;

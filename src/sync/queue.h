@@ -23,7 +23,7 @@ static inline void queue_push(struct queue *queue, struct waiter *waiter, coir_f
 }
 
 /* queue_remove: false: it was taken out before. */
-static inline bool queue_remove(struct queue *queue, struct waiter *waiter)
+static inline bool queue_remove(struct queue *queue, struct waiter *waiter)             /* MODEL wait.pml: queue_remove */
 {
     if (waiter->fiber == NULL)
         return false;
@@ -36,7 +36,7 @@ static inline bool queue_remove(struct queue *queue, struct waiter *waiter)
 static inline coir_io *frame_of_waiter(struct waiter *waiter) { return container_of(waiter, coir_io, prim_own.waiter); }
 
 /* queue_claim: takes out the first waiter and claims its wait. CLAIM_LOST: somebody else has ended it. */
-static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)
+static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)           /* MODEL wait.pml: queue_claim */
 {
     struct waiter *waiter = queue->first;
     *fiber = waiter->fiber;
@@ -47,7 +47,7 @@ static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)
 /* Those whose claim was won under the object's lock, until it is free again. */
 struct claimed { coir_fiber *first, **last; };
 
-static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)
+static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)   /* MODEL semaphore.pml: claimed_add */
 {
     /* An early claim is given at once: it touches no queue, and the worker that it is for may be spinning on us next. */
     coir__set_ok(&fiber->result, coir_none());
@@ -59,7 +59,7 @@ static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum 
     claimed->last = &fiber->next;
 }
 
-static inline void claimed_make_ready(struct claimed *claimed)
+static inline void claimed_make_ready(struct claimed *claimed)                          /* MODEL semaphore.pml: claimed_make_ready */
 {
     for (coir_fiber *next, *fiber = claimed->first; fiber != NULL; fiber = next) {
         next = fiber->next;

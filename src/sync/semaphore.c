@@ -66,7 +66,7 @@ static void semaphore_abandon(coir_semaphore *semaphore)
     coir__handle_wake(&claimed, "coir_acquire", awaited, semaphore->serial);
 }
 
-void coir_semaphore_drop(coir_semaphore *semaphore)
+void coir_semaphore_drop(coir_semaphore *semaphore)                                     /* MODEL handle.pml: drop */
 {
     enum handle_end end = HANDLE_LIVES;
     if (semaphore == NULL)
@@ -102,7 +102,7 @@ static bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
 }
 
 /* To the first in the queue, as long as there is enough for it. */
-static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)
+static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)         /* MODEL semaphore.pml: grant */
 {
     int64_t available = load_relaxed(&semaphore->available);
     while (!queue_is_empty(&semaphore->waiters)) {
@@ -121,7 +121,7 @@ static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)
 
 enum taking { TAKEN, REFUSED, BUSY };
 
-static enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, int64_t permits)
+static enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, int64_t permits)   /* MODEL semaphore.pml: take */
 {
     if (unlikely(!semaphore_serves(semaphore, run_of(fiber)->token)))
         return REFUSED;
@@ -141,7 +141,7 @@ static coir_result too_many(const coir_fiber *fiber, const char *function, int64
                         coir__fiber_label(fiber, label, sizeof label), permits, semaphore->serial, semaphore->max);
 }
 
-static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL semaphore.pml: attempt */
 {
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
@@ -160,7 +160,7 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     return PRIM_DONE;
 }
 
-static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL semaphore.pml: arm */
 {
     coir_semaphore *semaphore = frame->object;
     spin_lock(&semaphore->guard);
@@ -177,7 +177,7 @@ static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result
 }
 
 /* Leaving the head of the queue may let the next ones in. */
-static void acquire_disarm(coir_fiber *fiber, coir_io *frame)
+static void acquire_disarm(coir_fiber *fiber, coir_io *frame)                           /* MODEL semaphore.pml: disarm */
 {
     coir_semaphore *semaphore = frame->object;
     struct claimed claimed = { NULL, &claimed.first };
@@ -225,7 +225,7 @@ static coir_result released_too_often(const coir_fiber *fiber, int64_t permits, 
                         coir__fiber_label(fiber, label, sizeof label), permits, semaphore->serial);
 }
 
-static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL semaphore.pml: release */
 {
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
