@@ -16,7 +16,7 @@ DESTDIR =
 CHECK   =# 1: the checking build, with coir's own assertions, in build/check
 ONLY    =# run only those tests whose suite/sentence contains it
 FUZZ_SECONDS = 60# how long fuzz hunts
-ARGS    =# of the demo, and of the table of bench
+ARGS    =# of the demo, and of the table of bench; deep for models
 K       =# of fault: only the K-th allocation or thread fails
 V       =# 1: show the commands
 
@@ -203,7 +203,7 @@ demo: $(B)/examples/bounded_api_calls	## thousands of API calls, never more than
 bench: $(B)/bench	## one line of figures for each workload, with the budget
 	$< --table $(ARGS)
 
-.PHONY: check asan tsan ubsan valgrind clang stress fault fuzz selftest
+.PHONY: check asan tsan ubsan valgrind clang stress fault fuzz models selftest
 check: | $(AFTER_DEPS)	## the suites and examples in the checking build
 	$(MAKE) CHECK=1 run-tests
 
@@ -226,7 +226,10 @@ fault: | $(AFTER_DEPS)	## programs in which each allocation fails, and each thre
 fuzz: | $(AFTER_DEPS)	## random programs against a plain evaluator, led by libFuzzer, for FUZZ_SECONDS; what fails stays in build/fuzz/found
 	$(MAKE) VARIANT=fuzz CC=clang run-fuzz
 
-selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner and sanitizer
+models: | $(AFTER_DEPS)	## every state of the models of what fibers and workers agree on, by spin; ONLY=pool one of them; ARGS=deep more of it, for minutes
+	tests/check/tally "tests/models/run $(ARGS) $(ONLY)"
+
+selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner and sanitizer; models, too
 	for variant in plain own asan tsan ubsan; do $(MAKE) VARIANT=$$variant CHECK= build-selftest || exit 1; done
 	$(MAKE) VARIANT=fault CHECK= build/fault/selffault
 	tests/check/selftest
@@ -266,6 +269,7 @@ deps:	## what the build and the tests need, installed from Debian
 	need clang clang --version; \
 	need libclang-rt-dev sh -c 'test -e "$$(clang -print-file-name=libclang_rt.fuzzer-$$(uname -m).a)"'; \
 	need valgrind valgrind --version; \
+	need spin spin -V; \
 	[ -z "$$missing" ] && exit 0; \
 	install="apt-get install -y --no-install-recommends$$missing"; \
 	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
