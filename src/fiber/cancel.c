@@ -303,7 +303,7 @@ static void cancel_drop(coir_io *node) { coir_fiber_drop(node->object); }
 static struct waits_for cancel_waits_for(const coir_io *frame)
 {
     const coir_fiber *other = frame->object;
-    return (struct waits_for){ .holder = other->id, .for_fiber = true, .is_let_be = true, .gives_way = true };
+    return (struct waits_for){ .holder = other->id, .for_fiber = true, .run = run_of(other), .is_let_be = true, .gives_way = true };
 }
 
 static const struct coir__prim cancel_prim = {

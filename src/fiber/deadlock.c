@@ -30,7 +30,7 @@ struct edge {
     uint32_t    mark;                                   /* 0: not walked yet; else the walk that came here first */
 };
 
-struct graph { struct edge *edges; size_t count, room; bool complete; };                   /* complete: nobody was left out */
+struct graph { struct edge *edges; size_t count, room; bool complete; const struct coir__run *run; };     /* complete: nobody was left out */
 
 static _Atomic uint64_t deadlocks;
 
@@ -96,12 +96,19 @@ static struct edge *edge_from(const struct graph *graph, uint64_t id)
     return graph->count == 0 ? NULL : bsearch(&key, graph->edges, graph->count, sizeof key, by_from);
 }
 
-/* That of the fiber that this one waits for; NULL: it does not wait, or there is none. */
-static struct edge *edge_after(const struct graph *graph, const struct edge *edge) { return edge_from(graph, edge->seen.known.holder); }
+/* The fiber of the run that this one waits for; 0: none. A fiber of another run may have the same id as one of this, if either is simulated. */
+static uint64_t id_after(const struct coir__run *run, const struct edge *edge)
+{
+    const struct waits_for *known = &edge->seen.known;
+    return known->for_fiber && known->run != run ? 0 : known->holder;
+}
+
+/* Its edge; NULL: it does not wait, or there is none. */
+static struct edge *edge_after(const struct graph *graph, const struct edge *edge) { return edge_from(graph, id_after(graph->run, edge)); }
 
 static struct graph graph_of(struct coir__run *run)
 {
-    struct graph graph = { NULL, 0, 0, true };
+    struct graph graph = { .complete = true, .run = run };
     coir__run_each(run, note, &graph);
     if (graph.count > 0)
         qsort(graph.edges, graph.count, sizeof *graph.edges, by_from);
@@ -228,7 +235,7 @@ static size_t rings_end(const struct graph *graph, coir_result *report)
     for (size_t i = 0; i < graph->count && !(report != NULL && report->tag != COIR_OK); i++) {
         struct edge *edge = &graph->edges[i];
         walk++;
-        while (edge != NULL && edge->mark == 0 && edge->seen.known.holder != 0) {
+        while (edge != NULL && edge->mark == 0 && id_after(graph->run, edge) != 0) {
             edge->mark = walk;
             edge = edge_after(graph, edge);
         }
@@ -337,9 +344,9 @@ static struct edge ring_from(struct coir__run *run, struct edge start)
             limit *= 2;
             steps = 0;
         }
-        if (ahead.from == 0 || ahead.seen.known.holder == 0)
+        if (ahead.from == 0 || id_after(run, &ahead) == 0)
             return (struct edge){ .from = 0 };
-        ahead = edge_sought(run, ahead.seen.known.holder);
+        ahead = edge_sought(run, id_after(run, &ahead));
         if (ahead.from == behind.from)
             return ahead;
     }
@@ -352,7 +359,7 @@ static bool seek_in_ring(struct coir__run *run, struct edge *edge, bool gives_wa
     do {
         if (gives_way ? edge->seen.known.gives_way : !edge->seen.known.is_let_be)
             return true;
-        *edge = edge_sought(run, edge->seen.known.holder);
+        *edge = edge_sought(run, id_after(run, edge));
     } while (edge->from != start);
     return false;
 }

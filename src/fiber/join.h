@@ -43,7 +43,7 @@ void coir__ends_of(coir_io *node, coir_value fibers);
 
 static inline struct waits_for waits_for_fiber(const coir_fiber *fiber)
 {
-    return (struct waits_for){ .holder = fiber->id, .for_fiber = true };
+    return (struct waits_for){ .holder = fiber->id, .for_fiber = true, .run = run_of(fiber) };
 }
 
 /* coir__self_join: the panic of a fiber that waits for its own end. */

@@ -552,7 +552,7 @@ static struct waits_for group_waits_for(const coir_io *frame)
     const struct group *group = group_of(frame);
     size_t running = load_relaxed(&group->running);
     uint64_t id = running == 0 ? 0 : group->children[running - 1].fiber->id;
-    return (struct waits_for){ .holder = id, .for_fiber = true, .is_let_be = true };
+    return (struct waits_for){ .holder = id, .for_fiber = true, .run = run_of(group->parent), .is_let_be = true };
 }
 
 bool coir__is_ancestor(const coir_fiber *other, coir_fiber *fiber)

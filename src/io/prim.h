@@ -14,10 +14,13 @@ enum prim_step {
     PRIM_WAIT                                           /* attempt: arm it; arm, woken: the fiber waits */
 };
 
+struct coir__run;
+
 /* What a waiting fiber waits for, as far as its end is known. */
 struct waits_for {
     uint64_t holder;                                    /* the id of the fiber that could end the wait; 0: nobody in particular */
     bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
+    const struct coir__run *run;                        /* that fiber's, or NULL, if that has ended; of an object it is the waiter's, and not said */
     uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
     bool     is_let_be;                                 /* no verdict ends it: it ends when that fiber does (cancel, race, scope) */
     bool     gives_way;                                 /* of one that is let be: in a ring of nothing else it ends at once, as OK (cancel) */

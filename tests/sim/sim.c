@@ -402,6 +402,27 @@ TEST(sim_foreign, a_fiber_of_a_real_run_may_be_joined)
     coir_fiber_drop(fiber);
 }
 
+static bool not_placed(void *place, const coir_value *value) { (void)value; return *(coir_fiber **)place == NULL; }
+static coir_io *until_placed(coir_fiber **place) { return coir_while(coir_yield(), not_placed, place); }
+
+/* The third fiber waits for fiber 2 of another run (in a process of its own this is its number), and fiber 2 of this run waits for the third. */
+TEST(sim_foreign, a_fiber_of_another_run_is_not_taken_for_one_of_this_that_has_its_number)
+{
+    struct gate gate = GATE;
+    coir_fiber *other = NULL, *third = NULL;
+    struct other_run run_of_other;
+    other_run_begin(&run_of_other, COIR_OPTIONS(.workers = 1), forking(coir_then(passing(&gate), coir_pure(coir_int(8))), &other));
+    CHECK_SOON(gate_waiting(&gate) > 0);
+    coir_io *opener = coir_sequence(COIR_IOS(until_parked(&third), coir_repeat(coir_yield(), 100), coir_defer(open_gate, &gate)));
+    coir_io *ring = coir_then(coir_fork(coir_then(until_placed(&third), joining(&third))), forking(coir_join(other), &third));
+    coir_sim_options options = { .size = sizeof options, .foreign_wait = coir_seconds(60), .policy = COIR_SIM_IN_TURN };
+    CHECK_STR(simulated(coir_sequence(COIR_IOS(ring, opener, joining(&third))), &options), "OK 8");
+    coir_result result = other_run_end(&run_of_other);
+    CHECK_OK_INT(result, 0);
+    coir_fiber_drop(other);
+    coir_fiber_drop(third);
+}
+
 /* --------------------------------------------------------------------------------------------------------- verdicts */
 
 TEST(sim, a_deadlock_is_found_at_once_and_explained)
