@@ -431,7 +431,7 @@ static bool judge_rings(struct coir_sim *sim)
 void coir__sim_judge(struct coir_sim *sim)
 {
     if (unlikely(load_relaxed(&sim->seat.edges_begun) != sim->edges_judged) && sim->steps >= sim->rings_due &&
-        sim->ready_count == 0 && workers_busy(sim) < sim->count)
+        sim->ready_count + workers_busy(sim) < sim->count)
         (void)judge_rings(sim);
 }
 

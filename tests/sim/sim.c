@@ -442,6 +442,23 @@ static coir_io *crossing(const struct two_locks *locks)
     return waited(COIR_IOS(coir_named(take_both(locks->left, locks->right), "ann"), coir_named(take_both(locks->right, locks->left), "bob")));
 }
 
+static bool not_yet_ended(void *place, const coir_value *value) { (void)value; return coir_fiber_status(*(coir_fiber **)place) != COIR_ENDED; }
+
+TEST(sim, a_ring_is_found_while_another_fiber_never_rests_where_a_worker_has_nothing_to_do)
+{
+    struct two_locks locks = { coir_lock_new(), coir_lock_new() };
+    coir_fiber *fiber = NULL;
+    coir_io *io = coir_then(forking(crossing(&locks), &fiber), coir_while(coir_yield(), not_yet_ended, &fiber));
+    coir_sim_options options = { .size = sizeof options, .budget = 1, .steps_max = 10000 };
+    for (options.seed = 0; options.seed < 50; options.seed++) {
+        CHECK_STR(simulated(coir_io_ref(io), &options), "OK 0");
+        coir_fiber_drop(fiber);
+    }
+    coir_io_drop(io);
+    coir_lock_drop(locks.left);
+    coir_lock_drop(locks.right);
+}
+
 TEST(sim, a_ring_ends_while_others_go_on_and_the_locks_are_free_afterwards)
 {
     struct two_locks locks = { coir_lock_new(), coir_lock_new() };
