@@ -33,7 +33,8 @@ extern "C" {
 /* How the next step is chosen. */
 typedef enum coir_sim_policy {
     COIR_SIM_RANDOM,                                    /* among all that could go on, each as likely */
-    COIR_SIM_PRIORITIES,                                /* each fiber has a priority; the highest goes on; a few changes at random moments */
+    COIR_SIM_PRIORITIES,                                /* each fiber has a priority; the highest goes on; a few changes at random moments, and
+                                                         * one in 2,000 steps: nobody is kept out for ever */
     COIR_SIM_IN_TURN                                    /* a fiber goes on until it waits, yields or has used its budget; first in, first out */
 } coir_sim_policy;
 

@@ -7,7 +7,8 @@
  * COIR_SIM_PRIORITIES is Burckhardt's scheduler: each fiber draws a priority when it is first seen, the highest goes on, and at a few random
  * steps the one that is about to go on is put below all others. A bug that needs d orderings among n fibers is met with a probability of at
  * least 1 / (n k^(d-1)), k being `changes_within`. Who yields, or has spent its budget, is put below all others as well: a fiber that waits by
- * yielding in a loop would keep the others out for ever.
+ * yielding in a loop would keep the others out for ever. So would two that wake each other in a loop: therefore the one that is about to go on is
+ * put below all others once in FAIR_STEPS, too, which shorter programs never see.
  */
 #include "sim/sim.h"
 
@@ -18,7 +19,7 @@
 
 /* -------------------------------------------------------------------------------------------------------- priorities */
 
-enum { NEVER_LOWERED = 0 };
+enum { NEVER_LOWERED = 0, FAIR_STEPS = 2000 };
 #define DRAWN UINT64_C(0x8000000000000000)              /* drawn priorities are above it, lowered ones below */
 
 static uint64_t mixed(uint64_t a, uint64_t b)
@@ -81,7 +82,9 @@ static uint32_t choose_by_priority(struct coir_sim *sim, struct actors actors)
 {
     struct priorities *priorities = &sim->priorities;
     struct best best = highest(sim, actors);
-    bool changed = false;
+    bool changed = sim->steps >= priorities->fair_at;
+    if (changed)
+        priorities->fair_at = sim->steps + FAIR_STEPS;
     for (unsigned i = 0; i < priorities->changes; i++)
         if (priorities->changes_at[i] <= sim->steps) {
             priorities->changes_at[i] = priorities->changes_at[--priorities->changes];
@@ -106,6 +109,7 @@ void coir__choose_begin(struct coir_sim *sim)
 {
     struct priorities *priorities = &sim->priorities;
     priorities->lowest = DRAWN - 1;
+    priorities->fair_at = FAIR_STEPS;
     sim->pre_empts = sim->options.policy == COIR_SIM_PRIORITIES;
     if (sim->options.policy != COIR_SIM_PRIORITIES)
         return;

@@ -47,6 +47,7 @@ struct priorities {
     uint64_t *lowered;                                  /* by fiber id; 0: not lowered */
     size_t    room;
     uint64_t  lowest;                                   /* the next one to be given to who is lowered: below all others */
+    uint64_t  fair_at;                                  /* not before that step the next one is lowered so that the others have their turn */
     uint64_t  changes_at[64];
     unsigned  changes;
 };

@@ -151,6 +151,31 @@ TEST(sim_choose, who_waits_by_yielding_keeps_nobody_out_under_any_policy)
         }
 }
 
+/* Two that hand a permit to and fro until a third says so: they never yield, and have no budget to spend. The one change is over at once. */
+struct to_and_fro { coir_semaphore *to, *fro; bool enough; };
+static bool not_enough(void *both, const coir_value *value) { (void)value; return !((struct to_and_fro *)both)->enough; }
+static coir_io *handing(struct to_and_fro *both, coir_semaphore *from, coir_semaphore *to)
+{
+    return coir_while(coir_then(coir_acquire(from, 1), coir_release(to, 1)), not_enough, both);
+}
+static coir_result say_enough(void *both) { ((struct to_and_fro *)both)->enough = true; return coir_ok(coir_none()); }
+
+TEST(sim_choose, two_that_wake_each_other_for_ever_keep_nobody_out_under_any_policy)
+{
+    for (int p = 0; p < POLICIES; p++)
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            struct to_and_fro both = { coir_semaphore_new_bounded(1, 2), coir_semaphore_new_bounded(0, 2), false };
+            coir_io *all = coir_parallel(COIR_IOS(handing(&both, both.to, both.fro), handing(&both, both.fro, both.to), coir_defer(say_enough, &both)));
+            CASE("policy %d, seed %llu", p, (unsigned long long)seed);
+            coir_result result = coir_sim_run(all, COIR_SIM_OPTIONS(.policy = policies[p], .seed = seed, .budget = COIR_BUDGET_NONE, .changes = 1,
+                                                                    .changes_within = 1, .steps_max = 100000));
+            CHECK_TAG(result, COIR_OK);
+            coir_result_drop(&result);
+            coir_semaphore_drop(both.to);
+            coir_semaphore_drop(both.fro);
+        }
+}
+
 /* A bug of depth three, and far off: the first fiber's two steps stand at its beginning, the second's two in its middle; it is met when they come in
  * the order first, second, first, second. */
 struct deep { int stage; bool met; };
