@@ -16,6 +16,7 @@ DESTDIR =
 CHECK   =# 1: the checking build, with coir's own assertions, in build/check
 ONLY    =# run only those tests whose suite/sentence contains it
 FUZZ_SECONDS = 60# how long fuzz hunts
+SEEDS   = 100# of explore: how many for each budget
 ARGS    =# of the demo, and of the table of bench; deep for models
 K       =# of fault: only the K-th allocation or thread fails
 V       =# 1: show the commands
@@ -29,6 +30,8 @@ SOURCES   = $(wildcard src/*/*.c)
 FAULT     = $(wildcard tests/fault/*.c)
 RANDOM    = $(wildcard tests/random/*.c)
 TESTS     = $(wildcard $(FLOORS:%=tests/%/*.c) tests/law/*.c) $(filter-out tests/fault/sweep.c,$(FAULT)) $(RANDOM)
+# Those that also run simulated, as far as they are not TEST_REAL. base/ and value/ run nothing, sched/ is about threads, the others do it themselves.
+SIMULATED = $(wildcard $(patsubst %,tests/%/*.c,io fiber resource sync channel outside observe)) tests/law/monad.c tests/runtime/run.c
 STRESS    = $(wildcard tests/stress/*.c)
 FUZZ      = $(wildcard tests/fuzz/*.c)
 BENCH     = $(wildcard tests/bench/*.c)
@@ -55,6 +58,7 @@ flags.fault    = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno
 flags.fuzz     = -O1 -fsanitize=address -fno-omit-frame-pointer -DCOIR_PLAIN_MEMORY
 library.fuzz   = -fsanitize=fuzzer-no-link
 flags.valgrind = -O1 -DCOIR_PLAIN_MEMORY -DCHECK_SLOWNESS=50
+flags.sim      = -O2 -DCOIR_CHECK -DCHECK_SIMULATED -DCHECK_SLOWNESS=500
 
 launch.asan     = env ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=32 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1 $(SAME_ADDRESSES)
 launch.tsan     = env TSAN_OPTIONS=second_deadlock_stack=1:history_size=5 $(SAME_ADDRESSES)
@@ -81,7 +85,7 @@ RUNNER_CFLAGS = $(if $(OWN),-DCOIR_OWN_RUNNER,$(shell pkg-config --cflags criter
 RUNNER_LIBS   = $(if $(OWN),,$(shell pkg-config --libs criterion))
 
 object    = $(patsubst %.c,$(B)/obj/%.o,$(1))
-RUNNER    = $(call object,tests/check/check.c $(if $(OWN),tests/check/runner.c tests/check/share.c,tests/check/criterion.c))
+RUNNER    = $(call object,$(addprefix tests/check/,check.c $(if $(OWN),runner.c share.c $(if $(filter sim,$(VARIANT)),simulate,once).c,criterion.c)))
 AFTER_DEPS = $(filter deps,$(MAKECMDGOALS))
 
 MAKEFLAGS += --no-print-directory
@@ -136,6 +140,10 @@ $(B)/coir.pc: src/coir.pc.in always
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(PREFIX)/include|; s|@VERSION@|$(VERSION)|' $< >$@
 
 $(B)/tests: $(call object,$(TESTS)) $(RUNNER) $(B)/libcoir.a
+	echo "  link    $@"
+	$(LINK) -o $@ $(filter %.o,$^) $(LIBS) $(RUNNER_LIBS)
+
+$(B)/simulated: $(call object,$(SIMULATED)) $(RUNNER) $(B)/libcoir.a
 	echo "  link    $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(LIBS) $(RUNNER_LIBS)
 
@@ -203,7 +211,7 @@ demo: $(B)/examples/bounded_api_calls	## thousands of API calls, never more than
 bench: $(B)/bench	## one line of figures for each workload, with the budget
 	$< --table $(ARGS)
 
-.PHONY: check asan tsan ubsan valgrind clang stress fault fuzz models selftest
+.PHONY: check asan tsan ubsan valgrind clang stress explore fault fuzz models selftest
 check: | $(AFTER_DEPS)	## the suites and examples in the checking build
 	$(MAKE) CHECK=1 run-tests
 
@@ -220,6 +228,9 @@ clang: | $(AFTER_DEPS)	## the suites and examples, all built by clang
 stress: | $(AFTER_DEPS)	## many threads for minutes; also with VARIANT=tsan
 	$(MAKE) VARIANT=$(if $(OWN),$(VARIANT),own) run-stress
 
+explore: | $(AFTER_DEPS)	## the suites simulated, under each budget from 1 to 64 with SEEDS seeds each; ONLY=part
+	$(MAKE) VARIANT=sim run-explore
+
 fault: | $(AFTER_DEPS)	## programs in which each allocation fails, and each thread; ONLY=program K=17 repeats one
 	$(MAKE) VARIANT=fault run-fault
 
@@ -230,17 +241,20 @@ models: | $(AFTER_DEPS)	## every state of the models of what fibers and workers 
 	tests/check/tally "tests/models/run $(ARGS) $(ONLY)"
 
 selftest: | $(AFTER_DEPS)	## whether tests that must fail do, under each runner and sanitizer; models, too
-	for variant in plain own asan tsan ubsan; do $(MAKE) VARIANT=$$variant CHECK= build-selftest || exit 1; done
+	for variant in plain own asan tsan ubsan sim; do $(MAKE) VARIANT=$$variant CHECK= build-selftest || exit 1; done
 	$(MAKE) VARIANT=fault CHECK= build/fault/selffault
 	tests/check/selftest
 
 # In the variant at hand; called by the targets above.
-.PHONY: run-tests run-stress run-fault run-fuzz build-selftest
+.PHONY: run-tests run-stress run-explore run-fault run-fuzz build-selftest
 run-tests: $(if $(OWN),,all) $(B)/tests $(if $(filter valgrind,$(VARIANT)),,examples)
 	tests/check/tally $(SUITES) $(if $(ONLY)$(filter valgrind,$(VARIANT)),,$(RUN_EXAMPLES))
 
 run-stress: $(B)/stress
 	tests/check/tally "$(launch.$(VARIANT)) $(B)/stress -v $(ONLY)"
+
+run-explore: $(B)/simulated
+	tests/check/tally "$(B)/simulated -s $(SEEDS) $(ONLY)"
 
 run-fault: $(B)/fault
 	tests/check/tally "$(launch.$(VARIANT)) $(B)/fault $(K:%=-k %) $(ONLY)"
@@ -298,4 +312,4 @@ clean:	## all of build/
 
 help:	## this list
 	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do printf '  %-12s %s\n' "$$target" "$$what"; done
-	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES FUZZ_SECONDS V=1'
+	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES FUZZ_SECONDS SEEDS V=1'

@@ -13,7 +13,8 @@
  *     }
  *
  * The same file is built for two runners: Criterion, with a process for each test, and, for the sanitizers and valgrind, our own
- * (tests/check/runner.c), with all tests in one process that sees leaks and races.
+ * (tests/check/runner.c), with all tests in one process that sees leaks and races. The latter also serves `make explore`, for which coir_run() is
+ * a simulation (tests/check/simulate.c): a test is run again and again there, each time under a seed and a budget of its own.
  *
  * A failed check prints both sides. In the thread of the test it ends the test; in another thread, and in a callback of coir, it
  * cannot, so it goes on there and the test fails when it has come to its end. What is checked is evaluated once.
@@ -25,15 +26,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /* ------------------------------------------------------------------------------------------------------------ tests */
 
 enum { CHECK_SECONDS = 120 };                           /* how long a test may take, unless it says otherwise */
 
-#define TEST(suite, sentence)                       CHECK_TEST_(suite, sentence, CHECK_SECONDS, false)
-#define TEST_WITH_TIMEOUT(suite, sentence, seconds) CHECK_TEST_(suite, sentence, seconds, false)
+#define TEST(suite, sentence)                       CHECK_TEST_(suite, sentence, CHECK_SECONDS, false, NULL)
+#define TEST_WITH_TIMEOUT(suite, sentence, seconds) CHECK_TEST_(suite, sentence, seconds, false, NULL)
 /* TEST_ALONE: in a process of its own under our runner too, for what can be done once in a process. */
-#define TEST_ALONE(suite, sentence)                 CHECK_TEST_(suite, sentence, CHECK_SECONDS, true)
+#define TEST_ALONE(suite, sentence)                 CHECK_TEST_(suite, sentence, CHECK_SECONDS, true, "it has a process of its own")
+/* TEST_REAL: not simulated, and why not, as an end of the sentence "not simulated: ". */
+#define TEST_REAL(suite, sentence, why)             CHECK_TEST_(suite, sentence, CHECK_SECONDS, false, why)
 
 /* BEFORE_EACH(forget_notes): in a file of tests or a header of theirs: called before each test, of whatever file. */
 #define BEFORE_EACH(function)                                                                                 \
@@ -44,9 +48,15 @@ enum { CHECK_SECONDS = 120 };                           /* how long a test may t
     }                                                                                                         \
     struct check_before
 
-/* FOR_WORKERS(w, 1, 2, 4) {...}: the body with each of these numbers of workers; a failure says with which. */
+/* FOR_WORKERS(w, 1, 2, 4) {...}: the body with each of these numbers of workers; a failure says with which. Simulated, with one of them. */
+#ifndef CHECK_SIMULATED
 #define FOR_WORKERS(w, ...)                                                                                  \
     for (unsigned w##_list[] = { __VA_ARGS__, 0 }, w##_at = 0, w; check_workers_(w = w##_list[w##_at]); w##_at++)
+#else
+#define FOR_WORKERS(w, ...)                                                                                  \
+    for (unsigned w##_list[] = { __VA_ARGS__ }, w##_once = 1, w = w##_list[check_draw_(sizeof w##_list / sizeof *w##_list)]; \
+         check_workers_(w * w##_once); w##_once = 0)
+#endif
 
 /* CASE("empty list"), CASE("n = %d", n): names the case that the checks below are about, up to the next CASE. In tables too. */
 #define CASE(...) check_case_(__VA_ARGS__)
@@ -56,6 +66,13 @@ enum { CHECK_SECONDS = 120 };                           /* how long a test may t
 #define CHECK_SLOWNESS 1
 #endif
 static inline int scaled(int count) { return count / CHECK_SLOWNESS > 0 ? count / CHECK_SLOWNESS : 1; }
+
+/* sized: the size of something; the smaller one where the test is simulated, in many rounds. */
+#ifndef CHECK_SIMULATED
+static inline int sized(int size, int smaller) { (void)smaller; return size; }
+#else
+static inline int sized(int size, int smaller) { (void)size; return smaller; }
+#endif
 
 /* ----------------------------------------------------------------------------------------------------------- checks */
 
@@ -77,6 +94,14 @@ static inline int scaled(int count) { return count / CHECK_SLOWNESS > 0 ? count 
 
 /* --------------------------------------------------------------------------------------- what the macros and the runners need */
 
+#ifdef CHECK_SIMULATED
+coir_result check_run_(coir_io *io, const coir_options *options);
+unsigned check_draw_(size_t count);                     /* below count; the same in each run of the test with that seed */
+uint32_t check_budget_(void);
+int64_t check_clock_(clockid_t clock);                  /* in ns; within a simulation its own */
+#define coir_run(io, options) check_run_((io), (options))
+#endif
+
 struct check_place { const char *file; int line; };
 #define CHECK_HERE_ ((struct check_place){ __FILE__, __LINE__ })
 
@@ -85,27 +110,28 @@ struct check_test {
     void      (*body)(void);
     unsigned    seconds;
     bool        is_alone;
+    const char *real_for;                               /* why it is not simulated; NULL: it is */
     struct check_test *next;
 };
 
 struct check_before { void (*function)(void); struct check_before *next; };
 
 #ifdef COIR_OWN_RUNNER
-#define CHECK_TEST_(suite, sentence, seconds, is_alone)                                                       \
+#define CHECK_TEST_(suite, sentence, seconds, is_alone, real_for)                                             \
     static void suite##__##sentence(void);                                                                    \
     __attribute__((constructor)) static void suite##__##sentence##_add(void)                                  \
     {                                                                                                         \
-        static struct check_test test = { #suite, #sentence, __FILE__, suite##__##sentence, seconds, is_alone, NULL };  \
+        static struct check_test test = { #suite, #sentence, __FILE__, suite##__##sentence, seconds, is_alone, real_for, NULL }; \
         check_add(&test);                                                                                     \
     }                                                                                                         \
     static void suite##__##sentence(void)
 #else
 #include <criterion/criterion.h>
-#define CHECK_TEST_(suite, sentence, seconds, is_alone)                                                       \
+#define CHECK_TEST_(suite, sentence, seconds, is_alone, real_for)                                             \
     static void suite##__##sentence(void);                                                                    \
     Test(suite, sentence, .timeout = seconds)                                                                 \
     {                                                                                                         \
-        check_criterion(&(struct check_test){ #suite, #sentence, __FILE__, suite##__##sentence, seconds, is_alone, NULL }); \
+        check_criterion(&(struct check_test){ #suite, #sentence, __FILE__, suite##__##sentence, seconds, is_alone, real_for, NULL }); \
     }                                                                                                         \
     static void suite##__##sentence(void)
 #endif

@@ -16,7 +16,7 @@
 
 /* -------------------------------------------------------------------------------------------------------- schedules */
 
-/* FOR_SCHEDULES(options) {...}: the body under each number of workers with each budget; a failure says under which. */
+/* FOR_SCHEDULES(options) {...}: the body under each number of workers with each budget; a failure says under which. Simulated, under one of each. */
 #define FOR_SCHEDULES(options)                                                                                \
     for (struct schedules options##_all = { 0 };                                                              \
          schedules_next(&options##_all); )                                                                    \
@@ -24,7 +24,7 @@
 
 /* FOR_BUDGETS(options, workers) {...}: the body with every budget from 1 to 64: whatever the place, some budget ends there. */
 #define FOR_BUDGETS(options, how_many)                                                                        \
-    for (uint32_t options##_b = 1; options##_b <= 64; options##_b++)                                          \
+    for (uint32_t options##_b = budgets_first(); options##_b <= budgets_last(); options##_b++)                \
         for (coir_options *options = schedule(&(coir_options){ .workers = (how_many), .budget = options##_b }); \
              options != NULL; options = NULL)
 
@@ -37,10 +37,23 @@ static inline coir_options *schedule(coir_options *options)
     return options;
 }
 
+#ifndef CHECK_SIMULATED
+static inline uint32_t budgets_first(void) { return 1; }
+static inline uint32_t budgets_last(void)  { return 64; }
+#else
+static inline uint32_t budgets_first(void) { return check_budget_(); }
+static inline uint32_t budgets_last(void)  { return check_budget_(); }
+#endif
+
 static inline bool schedules_next(struct schedules *all)
 {
+#ifndef CHECK_SIMULATED
     static const unsigned workers[] = { 1, 2, 4 };
     static const uint32_t budgets[] = { 1, 2, 3, 7, 64, 0 };
+#else
+    const unsigned workers[] = { check_draw_(3) + 1 };
+    const uint32_t budgets[] = { check_budget_() };
+#endif
     enum { WORKERS = sizeof workers / sizeof workers[0], BUDGETS = sizeof budgets / sizeof budgets[0] };
     if (all->at == WORKERS * BUDGETS)
         return false;

@@ -5,10 +5,14 @@
  *       -l  lists them      -v  tells each with its time      -j  as many processes share them out
  *       =suite/sentence     exactly that one, in this process also if it is ALONE
  *
+ * With simulate.c it leaves out what is not simulated, which -l lists with the reason, and runs each test under the budgets from 1 to 64:
+ *       -s SEEDS  so many times each      -r SEED:BUDGET  only this round, as a failure shows it
+ *
  * A test fails when one of its checks does, when the thread sanitizer reports a race meanwhile, or when it leaves a leak behind. Leaks are looked for
- * after each test where parts are named, else, since that takes longer than most tests, now and then. The last line is "N passed, N failed"; the status is 0 when at least one ran and none failed.
+ * after each test where parts are named, else, since that takes longer than most tests, now and then. The last line is "N passed, N failed"; the
+ * status is 0 when at least one ran and none failed.
  */
-#include "check.h"
+#include "check/runner.h"
 
 #include "check/share.h"
 
@@ -36,7 +40,12 @@ void check_add(struct check_test *test)
 
 /* ------------------------------------------------------------------------------------ what ends the process names the test */
 
-static void say_where(const char *what) { check_say(what, running[0] ? running : "(no test)"); }
+static void say_where(const char *what)
+{
+    check_say(what, running[0] ? running : "(no test)");
+    if (check_round_again()[0] != '\0')
+        check_say("again: ", check_round_again());
+}
 
 static void on_alarm(int signal_number)
 {
@@ -104,12 +113,18 @@ static bool leaks(void)
     return found = true;
 }
 
-static bool passes_here(const struct check_test *test)
+bool check_passes_once(const struct check_test *test)
 {
     alarm(test->seconds);
     unsigned failures = check_body(test);
     alarm(0);
-    return !leaks() && failures == 0;
+    return failures == 0;
+}
+
+static bool passes_here(const struct check_test *test)
+{
+    bool passed = check_rounds_pass(test, program, running);
+    return !leaks() && passed;
 }
 
 static bool passes_alone(void)
@@ -162,14 +177,17 @@ static void run_chosen(void)
     set_handlers();
     for (const struct check_test *test = tests; test; test = test->next) {
         snprintf(running, sizeof running, "%s/%s", test->suite, test->sentence);
-        if (!is_named(running, chosen.parts, chosen.count) || !share_takes(index++))
+        const char *left_out = check_left_out(test);
+        if (!is_named(running, chosen.parts, chosen.count) || (left_out != NULL && !chosen.lists) || !share_takes(index++))
             continue;
         if (chosen.lists)
-            puts(running);
+            printf("%s%s%s\n", running, left_out != NULL ? "  not simulated: " : "", left_out != NULL ? left_out : "");
         else
             share_count(passes(test, chosen.are_here));
     }
     running[0] = '\0';
+    if (!chosen.lists)
+        check_rounds_sum();
 }
 
 int main(int argc, char **argv)
@@ -177,13 +195,13 @@ int main(int argc, char **argv)
     long processes = 1;
     int  option;
     program = argv[0];
-    while ((option = getopt(argc, argv, "lvj:")) != -1) {
-        if (option == '?')
-            return 2;
+    while ((option = getopt(argc, argv, "lvj:s:r:")) != -1) {
         chosen.lists |= option == 'l';
         tells_each |= option == 'v';
         if (option == 'j')
             processes = strtol(optarg, NULL, 10);
+        if (option == '?' || (strchr("sr", option) != NULL && !check_rounds_option(option, optarg)))
+            return 2;
     }
     chosen.parts = argv + optind;
     chosen.count = argc - optind;

@@ -72,6 +72,22 @@ TEST(bad, process_leaves_at_once) { _exit(0); }
 TEST(bad, process_crashes) { abort(); }
 TEST_WITH_TIMEOUT(bad, hangs, 1) { for (;;) pause(); }
 
+/* What only simulations see: of two fibers that add one may read what the other is about to write. */
+static int counter;
+static coir_result read_counter(void *unused) { (void)unused; return coir_ok(coir_int(counter)); }
+static coir_io *write_counter(void *unused, coir_value *read) { (void)unused; counter = (int)read->i64 + 1; return coir_unit(); }
+
+TEST(schedule, counter_is_lost)
+{
+    counter = 0;
+    coir_io *add = coir_flat_map(coir_defer(read_counter, NULL), write_counter, NULL);
+    coir_result result = coir_run(coir_repeat(coir_fork(add), 2), COIR_OPTIONS(.workers = 1));
+    coir_result_drop(&result);
+    CHECK_INT(counter, 2);
+}
+
+TEST_REAL(schedule, is_of_real_threads, "of real threads") {}
+
 /* What only the sanitizers see. */
 static void *volatile kept;
 

@@ -323,7 +323,7 @@ TEST(cancel, a_borrowed_time_out_runs_many_times)
 
 /* ---------------------------------------------------------------------------------------------- runs, and their other ends */
 
-TEST(cancel, a_fiber_of_another_run_is_canceled_too)
+TEST_REAL(cancel, a_fiber_of_another_run_is_canceled_too, "a sleep waits for a real thread")
 {
     FOR_WORKERS(workers, 1, 2) {
         struct gate begun = GATE;
@@ -342,7 +342,7 @@ TEST(cancel, a_fiber_of_another_run_is_canceled_too)
     }
 }
 
-TEST(cancel, from_a_thread_that_is_no_worker)
+TEST_REAL(cancel, from_a_thread_that_is_no_worker, "a sleep waits for a real thread")
 {
     FOR_WORKERS(workers, 1, 2) {
         struct gate begun = GATE;

@@ -38,7 +38,7 @@ TEST(fiber, parallel_gives_one_handle_each_in_order)
     }
 }
 
-TEST(fiber, with_one_worker_the_first_of_a_list_starts_first)
+TEST_REAL(fiber, with_one_worker_the_first_of_a_list_starts_first, "the order is the pool's")
 {
     CHECK_STR(outcome(1, waited(COIR_IOS(noting("a"), noting("b"), noting("c"), noting("d")))), "OK [<OK 0> <OK 0> <OK 0> <OK 0>]");
     CHECK_STR(notes(), "a b c d");
@@ -51,12 +51,13 @@ TEST(fiber, with_one_worker_the_first_of_a_list_starts_first)
 
 TEST(fiber, hundred_thousand_start_at_once)
 {
+    const int many = sized(100000, 300);
     FOR_WORKERS(workers, 1, 2, 4) {
         atomic_int count = 0;
-        coir_result result = run(workers, copies_of(100000, counting(&count)));
+        coir_result result = run(workers, copies_of((size_t)many, counting(&count)));
         CHECK_TAG(result, COIR_OK);
-        CHECK_UINT(coir_list_size(&result.value), 100000);
-        CHECK_INT(count, 100000);
+        CHECK_UINT(coir_list_size(&result.value), (size_t)many);
+        CHECK_INT(count, many);
         coir_result_drop(&result);
     }
 }
@@ -108,7 +109,7 @@ static coir_io *thrice(const char *text, coir_io *between)
     return coir_repeat(coir_then(noting(text), between), 3);
 }
 
-TEST(fiber, yield_gives_the_others_their_turn)
+TEST_REAL(fiber, yield_gives_the_others_their_turn, "the order is the pool's")
 {
     CHECK_STR(outcome(1, waited(COIR_IOS(thrice("a", coir_yield()), thrice("b", coir_yield()), thrice("c", coir_yield())))),
               "OK [<OK 0> <OK 0> <OK 0>]");
@@ -121,7 +122,7 @@ TEST(fiber, yield_of_the_only_fiber_goes_on)
         CHECK_STR(outcome_under(options, coir_as(coir_repeat(coir_yield(), 1000), coir_int(5))), "OK 5");
 }
 
-TEST(fiber, spent_budget_is_a_yield_at_whatever_instruction)
+TEST_REAL(fiber, spent_budget_is_a_yield_at_whatever_instruction, "the order is the pool's")
 {
     CHECK_STR(outcome(1, waited(COIR_IOS(thrice("a", coir_unit()), thrice("b", coir_unit())))), "OK [<OK 0> <OK 0>]");
     CHECK_STR(notes(), "a a a b b b");
@@ -132,7 +133,7 @@ TEST(fiber, spent_budget_is_a_yield_at_whatever_instruction)
     CHECK_STR(notes(), "a b a b a b");
 }
 
-TEST(fiber, without_a_budget_nothing_runs_between_two_suspensions)
+TEST_REAL(fiber, without_a_budget_nothing_runs_between_two_suspensions, "the order is the pool's")
 {
     coir_result result = coir_run(waited(COIR_IOS(coir_repeat(noting("a"), 300), coir_repeat(noting("b"), 300))),
                                   COIR_OPTIONS(.workers = 1, .budget = COIR_BUDGET_NONE));
@@ -202,7 +203,7 @@ static coir_io *fork_on(void *flag)
 
 static coir_io *ping(coir_semaphore *mine, coir_semaphore *yours) { return coir_then(coir_acquire(mine, 1), coir_release(yours, 1)); }
 
-TEST(fiber, with_one_worker_nobody_who_goes_on_for_ever_starves_the_others)
+TEST_REAL(fiber, with_one_worker_nobody_who_goes_on_for_ever_starves_the_others, "it is the pool that is fair")
 {
     static const uint32_t budgets[] = { 1, 2, 7, 64, 0 };
     for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
@@ -244,7 +245,7 @@ static void *open_when_waited_for(void *opener_)
     return NULL;
 }
 
-TEST(fiber, what_a_foreign_thread_wakes_has_its_turn_beside_an_endless_loop)
+TEST_REAL(fiber, what_a_foreign_thread_wakes_has_its_turn_beside_an_endless_loop, "a loop waits for a real thread")
 {
     for (int round = 0; round < 20; round++) {
         struct gate gate = GATE;
@@ -259,7 +260,7 @@ TEST(fiber, what_a_foreign_thread_wakes_has_its_turn_beside_an_endless_loop)
 
 static coir_result spin_until(void *flag) { CHECK_SOON(atomic_load((atomic_bool *)flag)); return coir_ok(coir_none()); }
 
-TEST(fiber, callback_that_takes_long_stops_nobody_who_could_run_on_another_worker)
+TEST_REAL(fiber, callback_that_takes_long_stops_nobody_who_could_run_on_another_worker, "of real threads")
 {
     for (int round = 0; round < 20; round++) {
         atomic_bool flag = false;
@@ -394,7 +395,7 @@ static coir_io *looking_at(const char *text, coir_fiber **place)
     return coir_suspend_copy(look_at_placed, COIR_ENV(struct looking, .text = text, .place = place));
 }
 
-TEST(fiber, status_tells_where_in_its_life_a_fiber_is)
+TEST_REAL(fiber, status_tells_where_in_its_life_a_fiber_is, "the order is the pool's")
 {
     coir_fiber *fiber = NULL;
     coir_semaphore *go = coir_semaphore_new_bounded(0, 1);
@@ -412,7 +413,7 @@ TEST(fiber, status_tells_where_in_its_life_a_fiber_is)
 TEST(fiber, finalizers_within_finalizers_are_finalizing_however_many)
 {
     static const int depths[] = { 255, 256, 65535, 65536, 65537 };
-    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++) {
+    for (int i = 0; i < sized(5, 2); i++) {
         coir_io *io = coir_flat_map(coir_self(), note_status, "inmost");
         CASE("%d deep", depths[i]);
         for (int n = 0; n < depths[i]; n++)
@@ -422,7 +423,7 @@ TEST(fiber, finalizers_within_finalizers_are_finalizing_however_many)
     }
 }
 
-TEST(fiber, ids_are_unique_in_the_process_and_never_zero)
+TEST_REAL(fiber, ids_are_unique_in_the_process_and_never_zero, "in each simulation they begin at 1")
 {
     enum { FIBERS = 2000, THREADS = 3 };
     static uint64_t ids[FIBERS * (THREADS + 1)];
@@ -656,15 +657,16 @@ TEST(fiber, success_and_cancellation_are_no_failures_to_tell)
 
 TEST(fiber, among_many_each_unseen_failure_is_told_once)
 {
+    const int many = sized(2000, 50);
     FOR_WORKERS(workers, 1, 2, 4) {
         struct told told = { 0 };
         coir_io *seen = joined(coir_then(coir_yield(), coir_fail(coir_int(1))));
         coir_io *unseen = coir_fork(coir_then(coir_yield(), coir_fail(coir_int(2))));
         coir_io *each = coir_then(coir_attempt(seen), coir_as(unseen, coir_none()));
-        coir_result result = coir_run(coir_as(copies_of(2000, each), coir_none()),
+        coir_result result = coir_run(coir_as(copies_of((size_t)many, each), coir_none()),
                                       COIR_OPTIONS(.workers = workers, .on_unseen_failure = tell, .env = &told));
         CHECK_TAG(result, COIR_OK);
-        CHECK_INT(told.count, 2000);
+        CHECK_INT(told.count, many);
         CHECK_INT(told.wrong, 0);
     }
 }

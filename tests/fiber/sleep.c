@@ -6,12 +6,16 @@
 #include <limits.h>
 #include <time.h>
 
+#ifdef CHECK_SIMULATED
+#define clock_ns check_clock_
+#else
 static int64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+#endif
 
 static struct timespec moment(int64_t epoch_ns)
 {
@@ -70,7 +74,7 @@ static const char *turns_with(coir_io *pause)
     return notes();
 }
 
-TEST(sleep, sleep_of_zero_or_less_counts_as_a_yield)
+TEST_REAL(sleep, sleep_of_zero_or_less_counts_as_a_yield, "the order is the pool's")
 {
     CHECK_STR(turns_with(coir_unit()), "sleeper other");
     CHECK_STR(turns_with(coir_yield()), "other sleeper");
@@ -80,7 +84,7 @@ TEST(sleep, sleep_of_zero_or_less_counts_as_a_yield)
     CHECK_STR(turns_with(coir_sleep(coir_seconds(INT64_MIN))), "other sleeper");
 }
 
-TEST(sleep, past_moment_counts_as_a_yield)
+TEST_REAL(sleep, past_moment_counts_as_a_yield, "the order is the pool's")
 {
     CHECK_STR(turns_with(coir_sleep_until(moment(0))), "other sleeper");
     CHECK_STR(turns_with(coir_sleep_until((struct timespec){ .tv_sec = -5 })), "other sleeper");
@@ -120,7 +124,7 @@ TEST(sleep, moment_whose_nanoseconds_are_no_fraction_of_a_second_is_a_panic)
 
 /* ------------------------------------------------------------------------------------------------------------- order */
 
-TEST(sleep, equal_moments_wake_in_the_order_of_arming)
+TEST_REAL(sleep, equal_moments_wake_in_the_order_of_arming, "the order is the pool's")
 {
     static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
     for (int round = 0; round < 5; round++) {
@@ -164,10 +168,11 @@ TEST(sleep, ten_thousand_sleepers_all_wake_and_none_early)
 {
     enum { SLEEPERS = 10000 };
     static coir_io *ios[SLEEPERS];
+    const size_t sleepers = (size_t)sized(SLEEPERS, 100);
     FOR_WORKERS(workers, 1, 2, 4) {
-        for (size_t i = 0; i < SLEEPERS; i++)
+        for (size_t i = 0; i < sleepers; i++)
             ios[i] = nap(1000 + (int64_t)(i * 7919 % SLEEPERS) * 2000);
-        coir_result result = run(workers, coir_map(waited(SLEEPERS, ios), late_at_all, NULL));
+        coir_result result = run(workers, coir_map(waited(sleepers, ios), late_at_all, NULL));
         CHECK_OK_INT(result, 0);
     }
 }
@@ -204,7 +209,7 @@ TEST(sleep, fibers_that_sleep_again_and_again_on_several_workers_are_never_early
 static coir_result set_flag(void *flag) { atomic_store((atomic_bool *)flag, true); return coir_ok(coir_none()); }
 static coir_result spin_until(void *flag) { CHECK_SOON(atomic_load((atomic_bool *)flag)); return coir_ok(coir_none()); }
 
-TEST(sleep, sleeper_wakes_while_a_callback_keeps_the_worker_that_armed_it_busy)
+TEST_REAL(sleep, sleeper_wakes_while_a_callback_keeps_the_worker_that_armed_it_busy, "of real threads")
 {
     for (int round = 0; round < 20; round++) {
         atomic_bool flag = false;
@@ -218,7 +223,7 @@ TEST(sleep, sleeper_wakes_while_a_callback_keeps_the_worker_that_armed_it_busy)
 
 static bool not_yet(void *flag, const coir_value *value) { (void)value; return !atomic_load((atomic_bool *)flag); }
 
-TEST(sleep, sleeper_wakes_while_another_fiber_keeps_the_only_worker_busy)
+TEST_REAL(sleep, sleeper_wakes_while_another_fiber_keeps_the_only_worker_busy, "a loop waits for the clock")
 {
     static const uint32_t budgets[] = { 1, 7, 0 };
     for (size_t i = 0; i < 3; i++) {
@@ -263,7 +268,7 @@ TEST(sleep, finalizer_may_sleep)
     }
 }
 
-TEST(sleep, now_is_the_monotonic_clock)
+TEST_REAL(sleep, now_is_the_monotonic_clock, "of the real clock")
 {
     int64_t before = clock_ns(CLOCK_MONOTONIC);
     coir_result result = run(1, coir_now());

@@ -405,7 +405,7 @@ static coir_io *layer(size_t which, coir_io *io)
 /* Those that come first end when they are run, and those before them may be run in several runs at once. */
 enum { LAYERS = 48, RUNNABLE_LAYERS = 42, FREE_LAYERS = 40 };
 
-static int deep(void) { return scaled(1000000); }
+static int deep(void) { return sized(scaled(1000000), 200); }
 
 static coir_io *tower(size_t which)
 {

@@ -441,7 +441,7 @@ static bool collect_random(void *env, const coir_round *round, coir_duration *pa
     return round->tries < 8;
 }
 
-TEST(io_retry, a_real_run_draws_by_its_seed_and_without_one_anew)
+TEST_REAL(io_retry, a_real_run_draws_by_its_seed_and_without_one_anew, "a simulation draws by its own seed")
 {
     uint64_t drawn[4][8];
     static const uint64_t seeds[4] = { 7, 7, 0, 0 };

@@ -21,7 +21,7 @@ static void check_refused(const coir_options *options, int code, const char *par
     coir_result_drop(&result);
 }
 
-TEST(runtime_run, options_out_of_range_are_panics_that_name_them_and_drop_the_io)
+TEST_REAL(runtime_run, options_out_of_range_are_panics_that_name_them_and_drop_the_io, "the message is that of coir_run()")
 {
     check_refused(COIR_OPTIONS(.workers = COIR_WORKERS_MAX + 1), EINVAL, "workers");
     check_refused(COIR_OPTIONS(.workers = 1000000), EINVAL, "workers");
@@ -66,7 +66,7 @@ static coir_result meet(void *env)
     return coir_ok(coir_none());
 }
 
-TEST(runtime_run, as_many_workers_as_were_asked_for_work_at_once)
+TEST_REAL(runtime_run, as_many_workers_as_were_asked_for_work_at_once, "of real threads")
 {
     FOR_WORKERS(workers, 1, 2, 3, 8, 64) {
         atomic_store(&meeting.arrived, 0);
@@ -75,7 +75,7 @@ TEST(runtime_run, as_many_workers_as_were_asked_for_work_at_once)
     }
 }
 
-TEST(runtime_run, default_is_a_worker_for_each_processor_at_the_most)
+TEST_REAL(runtime_run, default_is_a_worker_for_each_processor_at_the_most, "of real threads")
 {
     cpu_set_t may;
     CHECK_INT(sched_getaffinity(0, sizeof may, &may), 0);
@@ -95,7 +95,7 @@ TEST(runtime_run, default_is_a_worker_for_each_processor_at_the_most)
     CHECK_STR(notes(), "a b c");                        /* one worker, so in order */
 }
 
-TEST(runtime_run, most_workers_there_may_be_can_be_started)
+TEST_REAL(runtime_run, most_workers_there_may_be_can_be_started, "of real threads")
 {
     unsigned workers = CHECK_SLOWNESS > 1 ? COIR_WORKERS_MAX / 8 : COIR_WORKERS_MAX;
     atomic_int count = 0;
@@ -123,7 +123,7 @@ static coir_result note_once(void *env)
     return coir_ok(coir_none());
 }
 
-TEST(runtime_run, spent_budget_is_a_yield_and_COIR_BUDGET_NONE_never_yields)
+TEST_REAL(runtime_run, spent_budget_is_a_yield_and_COIR_BUDGET_NONE_never_yields, "the order is the pool's")
 {
     static const struct { uint32_t budget; const char *expected; } cases[] = {
         { 1, "loop 1 other loop 10000" }, { 100, "loop 1 other loop 10000" }, { 0, "loop 1 other loop 10000" },
@@ -150,7 +150,7 @@ static long switches(void)
     return usage.ru_nvcsw;
 }
 
-TEST(runtime_run, idle_sleep_bounds_the_naps_of_idle_workers)
+TEST_REAL(runtime_run, idle_sleep_bounds_the_naps_of_idle_workers, "of real threads")
 {
     long counts[2];
     for (int i = 0; i < 2; i++) {
@@ -255,7 +255,7 @@ TEST(runtime_run, called_from_a_hook_on_a_foreign_thread_it_is_refused)
     check_tried();
 }
 
-TEST(runtime_run, in_a_child_of_fork_it_is_refused_and_the_parent_goes_on)
+TEST_REAL(runtime_run, in_a_child_of_fork_it_is_refused_and_the_parent_goes_on, "of processes")
 {
     CHECK_STR(outcome(2, coir_unit()), "OK 0");
     pid_t child = fork();
@@ -401,7 +401,7 @@ TEST(runtime_run, stack_size_of_workers_is_as_asked_for_or_the_systems_where_tha
 }
 
 /* So large that no thread can be had: then the caller works alone. */
-TEST(runtime_run, without_threads_to_be_had_the_run_goes_on_with_the_caller_alone)
+TEST_REAL(runtime_run, without_threads_to_be_had_the_run_goes_on_with_the_caller_alone, "of real threads")
 {
     const coir_options options = { .workers = 4, .stack_size = (size_t)1 << 60 };
     coir_io *order = coir_then(coir_parallel(COIR_IOS(noting("a"), noting("b"), noting("c"))), coir_unit());
@@ -445,7 +445,7 @@ static coir_result look_at_threads(void *env)
 
 static bool too_few_yet(void *expected, const coir_value *seen) { return seen->i64 < *(int *)expected; }
 
-TEST(runtime_run, threads_of_a_run_have_names_and_block_all_signals)
+TEST_REAL(runtime_run, threads_of_a_run_have_names_and_block_all_signals, "of real threads")
 {
     int expected = 4;                                   /* workers 1 to 3, and the thread of the epoch clock */
     struct timespec later;
