@@ -18,7 +18,7 @@
 enum { WRONG_ANSWER = 1, BAD_USAGE = 2, NO_SUCH_WORKLOAD = 3, SECONDS_MAX = 600, ROUNDS_MAX = 99 };
 
 static const struct workload *const families[] = {
-    bench_steps, bench_turns, bench_forks, bench_scopes, bench_waits, bench_calls, bench_time, NULL
+    bench_steps, bench_turns, bench_forks, bench_scopes, bench_waits, bench_calls, bench_time, bench_sim, NULL
 };
 
 /* ------------------------------------------------------------------------------------------------- for the workloads */
@@ -101,12 +101,25 @@ coir_io *bench_sum(coir_io *fibers)
     return coir_map(coir_flat_map(fibers, wait_for_them, NULL), sum_of_results, NULL);
 }
 
+static int64_t begun_ns, begun_cpu_ns;
+
+void bench_begin(void)
+{
+    begun_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    begun_ns = bench_now_ns();
+}
+
+void bench_end(struct bench *b)
+{
+    b->seconds = (double)(bench_now_ns() - begun_ns) * 1e-9;
+    b->cpu_seconds = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - begun_cpu_ns) * 1e-9;
+}
+
 int64_t bench_run(struct bench *b, coir_io *io)
 {
-    int64_t cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID), start_ns = bench_now_ns();
+    bench_begin();
     coir_result result = coir_run(io, COIR_OPTIONS(.workers = b->workers));
-    b->seconds = (double)(bench_now_ns() - start_ns) * 1e-9;
-    b->cpu_seconds = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns) * 1e-9;
+    bench_end(b);
     if (result.tag != COIR_OK)
         coir_result_print(&result, stderr);
     bench_check(result.tag == COIR_OK, "the run succeeds");

@@ -17,7 +17,7 @@
 struct bench {
     int64_t  n;                 /* as asked for, rounded down to a whole number of shares */
     unsigned workers;
-    double   seconds;           /* wall time of the run, set by bench_run() */
+    double   seconds;           /* wall time of the run, set by bench_run(), or bench_begin() and bench_end() */
     double   cpu_seconds;       /* processor time of the whole process meanwhile */
     int64_t  ops;               /* what ns_per_op divides by: n, unless the workload says otherwise */
     char     note[160];         /* further key=value pairs of the line */
@@ -35,10 +35,13 @@ struct workload {
     double      goal[2];        /* and what is hoped for; 0: nothing is said */
 };
 
-extern const struct workload bench_steps[], bench_turns[], bench_forks[], bench_waits[], bench_scopes[], bench_calls[], bench_time[];
+extern const struct workload bench_steps[], bench_turns[], bench_forks[], bench_waits[], bench_scopes[], bench_calls[], bench_time[], bench_sim[];
 
 /* bench_run: runs io on b's workers under the clock. Gives its value, which must be plain; any failure ends the process with 1. */
 int64_t bench_run(struct bench *b, coir_io *io);
+/* bench_begin, bench_end: around the work of a workload that is no such run: the clock. */
+void    bench_begin(void);
+void    bench_end(struct bench *b);
 /* bench_check: the workload's own check of its answer: if it does not hold, says so and ends the process with 1. */
 void    bench_check(bool holds, const char *claim);
 /* bench_note: adds key=value pairs to the line. */
