@@ -396,7 +396,7 @@ static void report_failure(struct explorer *explorer, struct trial *failed, stru
         again.options.foreign_wait = coir_ns(1);        /* nobody came: so none of the many runs that follow waits for him */
     fprintf(out, "schedule %" PRIu64 " failed: ", explorer->figures.runs);
     coir_result_print(&failed->result, out);
-    fprintf(out, "\n(%" PRIu64 " schedules were run, %zu of them different)\n", explorer->figures.runs, explorer->seen.count);
+    fprintf(out, "\n(schedules run: %" PRIu64 ", different ones: %zu)\n", explorer->figures.runs, explorer->seen.count);
     if (failed->figures.foreign > 0)
         fprintf(out, "other threads woke fibers %" PRIu64 " times: what they do is in no schedule\n", failed->figures.foreign);
     if (recorded->lost || !fails(explorer, &again)) {
@@ -406,7 +406,7 @@ static void report_failure(struct explorer *explorer, struct trial *failed, stru
     if (!explorer->options.exhaustive)
         print_call("again:   ", &failed->options, NULL, out);
     print_call(shrink(explorer, &again, recorded) ? "shortest:" : "schedule:", &again.options, recorded, out);
-    fprintf(out, "(%zu choices that are not the default)\n\n", recorded->count);
+    fprintf(out, "(choices that are not the default: %zu)\n\n", recorded->count);
     print_trace(explorer, &again, recorded);
 }
 

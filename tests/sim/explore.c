@@ -116,7 +116,7 @@ TEST(sim_explore, what_needs_two_pre_emptions_is_found_and_shrunk_to_just_two)
         struct pad pad;
         CASE("exhaustive %d", exhaustive);
         check_found(in_some_order, order_kept, &order, COIR_EXPLORE_OPTIONS(.exhaustive = exhaustive, .runs = 100000), "shortest:", &pad);
-        CHECK_CONTAINS(pad.text, "(2 choices that are not the default)");
+        CHECK_CONTAINS(pad.text, "(choices that are not the default: 2)");
         pad_close(&pad);
     }
     for (int point = 0; point < 40; point++)            /* one is not enough */
