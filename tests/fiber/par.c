@@ -51,8 +51,8 @@ static void note_unseen(void *env, uint64_t id, const coir_result *failure)
 }
 static const coir_options telling = { .size = sizeof telling, .on_unseen_failure = note_unseen };
 
-/* CHECK_SIMULATED(io, result, notes): for what depends on when things happen. What the hook for unseen failures is told is among the notes. */
-#define CHECK_SIMULATED(io, expected, noted)                                                                   \
+/* CHECK_IN_SIMULATION(io, result, notes): for what depends on when things happen. What the hook for unseen failures is told is among the notes. */
+#define CHECK_IN_SIMULATION(io, expected, noted)                                                                   \
     do {                                                                                                      \
         FOR_SEEDS(options) {                                                                                  \
             options->run = &telling;                                                                          \
@@ -65,7 +65,7 @@ static const coir_options telling = { .size = sizeof telling, .on_unseen_failure
 
 TEST(par, race_gives_what_ends_first_when_the_others_have_unwound)
 {
-    CHECK_SIMULATED(coir_then_keep(coir_race(COIR_IOS(lingering("first"), after(2, giving(7)), after(500, noting("late")))), noting("behind")),
+    CHECK_IN_SIMULATION(coir_then_keep(coir_race(COIR_IOS(lingering("first"), after(2, giving(7)), after(500, noting("late")))), noting("behind")),
                      "OK 7", "first behind");
     CHECK_EVERYWHERE(coir_race(COIR_IOS(coir_never(), after(1, failing(3)))), "ERROR 3", "");
     CHECK_EVERYWHERE(coir_race(COIR_IOS(after(1, coir_finally(failing(3), failing(4))), coir_never())), "ERROR 3 also(ERROR 4)", "");
@@ -83,23 +83,23 @@ TEST(par, race_costs_no_more_time_than_its_winner)
 
 TEST(par, race_drops_values_and_errors_of_losers_and_tells_their_panics)
 {
-    CHECK_SIMULATED(coir_as(coir_race(COIR_IOS(coir_uncancelable(after(3, coir_pure(thing(2)))), after(1, coir_pure(thing(1))))), coir_int(5)),
+    CHECK_IN_SIMULATION(coir_as(coir_race(COIR_IOS(coir_uncancelable(after(3, coir_pure(thing(2)))), after(1, coir_pure(thing(1))))), coir_int(5)),
                      "OK 5", "-2 -1");
-    CHECK_SIMULATED(coir_race(COIR_IOS(after(1, giving(1)), coir_uncancelable(after(2, failing(2))))), "OK 1", "");
-    CHECK_SIMULATED(coir_race(COIR_IOS(after(1, giving(1)), coir_finally(coir_never(), failing(2)))), "OK 1", "");
-    CHECK_SIMULATED(coir_race(COIR_IOS(after(1, giving(1)), coir_uncancelable(after(2, coir_panicf("broken"))))), "OK 1", "unseen PANIC MISUSE");
-    CHECK_SIMULATED(coir_race(COIR_IOS(after(1, giving(1)), coir_finally(coir_never(), coir_panicf("broken")))), "OK 1",
+    CHECK_IN_SIMULATION(coir_race(COIR_IOS(after(1, giving(1)), coir_uncancelable(after(2, failing(2))))), "OK 1", "");
+    CHECK_IN_SIMULATION(coir_race(COIR_IOS(after(1, giving(1)), coir_finally(coir_never(), failing(2)))), "OK 1", "");
+    CHECK_IN_SIMULATION(coir_race(COIR_IOS(after(1, giving(1)), coir_uncancelable(after(2, coir_panicf("broken"))))), "OK 1", "unseen PANIC MISUSE");
+    CHECK_IN_SIMULATION(coir_race(COIR_IOS(after(1, giving(1)), coir_finally(coir_never(), coir_panicf("broken")))), "OK 1",
                "unseen CANCELED 0 also(PANIC MISUSE)");
-    CHECK_SIMULATED(coir_attempt(coir_race(COIR_IOS(after(1, failing(1)), coir_never()))), "OK <ERROR 1>", "");
+    CHECK_IN_SIMULATION(coir_attempt(coir_race(COIR_IOS(after(1, failing(1)), coir_never()))), "OK <ERROR 1>", "");
 }
 
 TEST(par, race_ok_gives_the_first_success_else_all_failures_in_the_order_of_the_arguments)
 {
-    CHECK_SIMULATED(coir_race_ok(COIR_IOS(failing(1), after(2, giving(5)), lingering("third"))), "OK 5", "third");
+    CHECK_IN_SIMULATION(coir_race_ok(COIR_IOS(failing(1), after(2, giving(5)), lingering("third"))), "OK 5", "third");
     CHECK_EVERYWHERE(coir_race_ok(COIR_IOS(after(3, failing(1)), failing(2), after(1, failing(3)))), "ERROR 1 also(ERROR 2, ERROR 3)", "");
     CHECK_EVERYWHERE(coir_race_ok(COIR_IOS(failing(1), after(1, coir_panicf("2")), failing(3))), "PANIC MISUSE also(ERROR 1, ERROR 3)", "");
     CHECK_EVERYWHERE(coir_race_ok(COIR_IOS(coir_finally(failing(1), failing(2)), failing(3))), "ERROR 1 also(ERROR 2, ERROR 3)", "");
-    CHECK_SIMULATED(coir_race_ok(COIR_IOS(coir_panicf("broken"), after(1, failing(2)), after(2, giving(3)))), "OK 3", "unseen PANIC MISUSE");
+    CHECK_IN_SIMULATION(coir_race_ok(COIR_IOS(coir_panicf("broken"), after(1, failing(2)), after(2, giving(3)))), "OK 3", "unseen PANIC MISUSE");
 }
 
 /* ---------------------------------------------------------------------------------------------------------- both, par_zip */
@@ -115,12 +115,12 @@ TEST(par, both_and_par_zip_give_their_values_in_order)
 
 TEST(par, the_first_failure_cancels_the_others_and_what_they_fail_with_follows_as_it_happened)
 {
-    CHECK_SIMULATED(coir_both(lingering("first"), after(1, failing(2))), "ERROR 2", "first");
-    CHECK_SIMULATED(coir_par_zip(COIR_IOS(coir_finally(coir_never(), after(9, failing(1))), after(1, failing(2)),
+    CHECK_IN_SIMULATION(coir_both(lingering("first"), after(1, failing(2))), "ERROR 2", "first");
+    CHECK_IN_SIMULATION(coir_par_zip(COIR_IOS(coir_finally(coir_never(), after(9, failing(1))), after(1, failing(2)),
                                            coir_finally(coir_never(), after(5, failing(3))))), "ERROR 2 also(ERROR 3, ERROR 1)", "");
-    CHECK_SIMULATED(coir_both(coir_finally(coir_never(), coir_panicf("1")), after(1, failing(2))), "PANIC MISUSE also(ERROR 2)", "");
-    CHECK_SIMULATED(coir_both(coir_uncancelable(after(2, coir_pure(thing(1)))), after(1, failing(2))), "ERROR 2", "-1");
-    CHECK_SIMULATED(coir_attempt(coir_both(coir_uncancelable(after(2, coir_panicf("1"))), after(1, failing(2)))),
+    CHECK_IN_SIMULATION(coir_both(coir_finally(coir_never(), coir_panicf("1")), after(1, failing(2))), "PANIC MISUSE also(ERROR 2)", "");
+    CHECK_IN_SIMULATION(coir_both(coir_uncancelable(after(2, coir_pure(thing(1)))), after(1, failing(2))), "ERROR 2", "-1");
+    CHECK_IN_SIMULATION(coir_attempt(coir_both(coir_uncancelable(after(2, coir_panicf("1"))), after(1, failing(2)))),
                "OK <PANIC MISUSE also(ERROR 2)>", "");
 }
 
@@ -158,7 +158,7 @@ TEST(par, a_canceled_parent_cancels_its_children_and_waits_for_them)
     coir_fiber *fiber = NULL;
 #define CHECK_CANCELED(io, expected, noted)                                                                    \
     do {                                                                                                      \
-        CHECK_SIMULATED(canceled((io), &fiber), expected, noted);                                             \
+        CHECK_IN_SIMULATION(canceled((io), &fiber), expected, noted);                                             \
         drop_handle(&fiber);                                                                                  \
     } while (0)
     CHECK_CANCELED(coir_finally(coir_both(lingering("child"), coir_never()), noting("parent")), "OK [<CANCELED 0>]", "child parent");
@@ -204,7 +204,7 @@ TEST(par, a_request_that_comes_when_the_winner_is_known_is_seen_behind_it)
 TEST(par, in_a_mask_the_whole_waits_but_losers_are_canceled)
 {
     coir_fiber *fiber = NULL;
-    CHECK_SIMULATED(coir_uncancelable(coir_race(COIR_IOS(lingering("loser"), after(1, giving(3))))), "OK 3", "loser");
+    CHECK_IN_SIMULATION(coir_uncancelable(coir_race(COIR_IOS(lingering("loser"), after(1, giving(3))))), "OK 3", "loser");
     FOR_SEEDS(options) {
         coir_io *io = coir_uncancelable(coir_both(after(20, noting("done")), coir_unit()));
         CHECK_STR(simulated(options, canceled(coir_then(io, noting("behind")), &fiber)), "OK [<CANCELED 0>]");
@@ -215,9 +215,9 @@ TEST(par, in_a_mask_the_whole_waits_but_losers_are_canceled)
 
 TEST(par, a_time_out_around_the_whole_cancels_it)
 {
-    CHECK_SIMULATED(coir_timeout_to(coir_both(lingering("a"), coir_never()), coir_ms(2), giving(8)), "OK 8", "a");
-    CHECK_SIMULATED(coir_timeout_to(coir_race_ok(COIR_IOS(failing(1), lingering("a"))), coir_ms(2), giving(8)), "OK 8", "a");
-    CHECK_SIMULATED(coir_uncancelable(coir_timeout_to(coir_race(COIR_IOS(lingering("a"), coir_never())), coir_ms(2), giving(8))), "OK 8", "a");
+    CHECK_IN_SIMULATION(coir_timeout_to(coir_both(lingering("a"), coir_never()), coir_ms(2), giving(8)), "OK 8", "a");
+    CHECK_IN_SIMULATION(coir_timeout_to(coir_race_ok(COIR_IOS(failing(1), lingering("a"))), coir_ms(2), giving(8)), "OK 8", "a");
+    CHECK_IN_SIMULATION(coir_uncancelable(coir_timeout_to(coir_race(COIR_IOS(lingering("a"), coir_never())), coir_ms(2), giving(8))), "OK 8", "a");
     CHECK_EVERYWHERE(coir_both(coir_timeout_to(coir_never(), coir_ms(2), giving(1)), coir_timeout_to(coir_never(), coir_ms(1), giving(2))),
                      "OK [1 2]", "");
 }
@@ -251,12 +251,12 @@ TEST(par, really_losers_unwind_before_the_whole_ends)
 
 TEST(par, a_child_that_is_canceled_though_nobody_here_asked_cancels_the_whole)
 {
-    CHECK_SIMULATED(coir_finally(coir_both(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit()))), noting("parent")),
+    CHECK_IN_SIMULATION(coir_finally(coir_both(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit()))), noting("parent")),
                      "CANCELED 0", "other parent");
-    CHECK_SIMULATED(coir_race(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
-    CHECK_SIMULATED(coir_race_ok(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
-    CHECK_SIMULATED(coir_par_zip_all(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
-    CHECK_SIMULATED(coir_both(coir_finally(coir_never(), failing(1)), after(1, coir_then(coir_cancel_self(), coir_unit()))),
+    CHECK_IN_SIMULATION(coir_race(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
+    CHECK_IN_SIMULATION(coir_race_ok(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
+    CHECK_IN_SIMULATION(coir_par_zip_all(COIR_IOS(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))), "CANCELED 0", "other");
+    CHECK_IN_SIMULATION(coir_both(coir_finally(coir_never(), failing(1)), after(1, coir_then(coir_cancel_self(), coir_unit()))),
                      "CANCELED 0 also(ERROR 1)", "");
     /* It is the fiber that is canceled, no handler goes on. */
     CHECK_EVERYWHERE(coir_then(coir_attempt(coir_race(COIR_IOS(coir_then(coir_cancel_self(), coir_unit()), coir_never()))), noting("on")),
@@ -265,9 +265,9 @@ TEST(par, a_child_that_is_canceled_though_nobody_here_asked_cancels_the_whole)
 
 TEST(par, in_a_mask_a_canceled_child_is_an_error)
 {
-    CHECK_SIMULATED(coir_uncancelable(coir_both(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))),
+    CHECK_IN_SIMULATION(coir_uncancelable(coir_both(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit())))),
                      "ERROR CHILD_CANCELED", "other");
-    CHECK_SIMULATED(coir_finally(giving(1), coir_both(coir_finally(coir_never(), coir_panicf("1")), after(1, coir_then(coir_cancel_self(), coir_unit())))),
+    CHECK_IN_SIMULATION(coir_finally(giving(1), coir_both(coir_finally(coir_never(), coir_panicf("1")), after(1, coir_then(coir_cancel_self(), coir_unit())))),
                      "PANIC MISUSE also(ERROR CHILD_CANCELED)", "");
     CHECK_CONTAINS(message_of(1, coir_uncancelable(coir_race(COIR_IOS(coir_named(coir_then(coir_cancel_self(), coir_unit()), "bob"))))),
                    "'bob' was canceled");
@@ -573,8 +573,8 @@ static coir_io *one_cancels_itself(void *env, size_t index)
 
 TEST(par, an_item_that_is_canceled_cancels_the_whole)
 {
-    CHECK_SIMULATED(coir_par_traverse_all(2, 2, one_cancels_itself, NULL), "CANCELED 0", "other");
-    CHECK_SIMULATED(coir_uncancelable(coir_par_traverse(2, 2, one_cancels_itself, NULL)), "ERROR CHILD_CANCELED", "other");
+    CHECK_IN_SIMULATION(coir_par_traverse_all(2, 2, one_cancels_itself, NULL), "CANCELED 0", "other");
+    CHECK_IN_SIMULATION(coir_uncancelable(coir_par_traverse(2, 2, one_cancels_itself, NULL)), "ERROR CHILD_CANCELED", "other");
 }
 
 static coir_io *linger(void *env, size_t index) { (void)env; return index < 2 ? lingering("child") : noting("late"); }
@@ -689,15 +689,15 @@ static coir_io *join_third(void *env, coir_value *pair)
 
 TEST(par, race_pair_gives_the_winner_and_leaves_the_loser_running)
 {
-    CHECK_SIMULATED(coir_flat_map(coir_race_pair(after(5, coir_then(noting("loser"), giving(1))), after(1, giving(2))), join_third, NULL),
+    CHECK_IN_SIMULATION(coir_flat_map(coir_race_pair(after(5, coir_then(noting("loser"), giving(1))), after(1, giving(2))), join_third, NULL),
                      "OK [1 <OK 2> 1]", "loser");
-    CHECK_SIMULATED(coir_flat_map(coir_race_pair(after(1, failing(3)), after(3, giving(4))), join_third, NULL), "OK [0 <ERROR 3> 4]", "");
-    CHECK_SIMULATED(coir_flat_map(coir_race_pair(coir_then(coir_cancel_self(), coir_unit()), after(3, giving(4))), join_third, NULL),
+    CHECK_IN_SIMULATION(coir_flat_map(coir_race_pair(after(1, failing(3)), after(3, giving(4))), join_third, NULL), "OK [0 <ERROR 3> 4]", "");
+    CHECK_IN_SIMULATION(coir_flat_map(coir_race_pair(coir_then(coir_cancel_self(), coir_unit()), after(3, giving(4))), join_third, NULL),
                      "OK [0 <CANCELED 0> 4]", "");
-    CHECK_SIMULATED(coir_flat_map(coir_race_pair(coir_pure(sole_thing(1)), after(3, coir_pure(sole_thing(2)))), join_third, NULL),
+    CHECK_IN_SIMULATION(coir_flat_map(coir_race_pair(coir_pure(sole_thing(1)), after(3, coir_pure(sole_thing(2)))), join_third, NULL),
                      "OK [0 <OK thing 1> thing 2]", "-2 -1");
     /* The failure of a loser that nobody joins is told like any other fiber's. */
-    CHECK_SIMULATED(coir_as(coir_race_pair(giving(1), after(3, failing(2))), coir_none()), "OK 0", "unseen ERROR 2");
+    CHECK_IN_SIMULATION(coir_as(coir_race_pair(giving(1), after(3, failing(2))), coir_none()), "OK 0", "unseen ERROR 2");
 }
 
 TEST(par, the_loser_of_a_pair_is_called_off_with_the_rest_of_the_run)
@@ -720,12 +720,12 @@ TEST(par, timeout_nowait_leaves_behind_what_takes_too_long)
         CHECK_STR(simulated(options, io), "OK [<ERROR code -1001> 5000000 0]");
         CHECK_STR(notes(), "on late");
     }
-    CHECK_SIMULATED(coir_timeout_nowait(coir_uncancelable(after(3, noting("late"))), coir_ms(1)), "ERROR code -1001", "late");
-    CHECK_SIMULATED(coir_timeout_nowait(lingering("asked"), coir_ms(1)), "ERROR code -1001", "asked");
+    CHECK_IN_SIMULATION(coir_timeout_nowait(coir_uncancelable(after(3, noting("late"))), coir_ms(1)), "ERROR code -1001", "late");
+    CHECK_IN_SIMULATION(coir_timeout_nowait(lingering("asked"), coir_ms(1)), "ERROR code -1001", "asked");
     CHECK_EVERYWHERE(coir_timeout_nowait(after(1, coir_pure(sole_thing(4))), coir_seconds(100)), "OK thing 4", "-4");
     CHECK_EVERYWHERE(coir_timeout_nowait(failing(4), coir_seconds(100)), "ERROR 4", "");
     CHECK_EVERYWHERE(coir_timeout_nowait(coir_then(coir_cancel_self(), coir_unit()), coir_seconds(100)), "CANCELED 0", "");
-    CHECK_SIMULATED(coir_attempt(coir_timeout_nowait(coir_uncancelable(after(3, coir_panicf("late"))), coir_ms(1))), "OK <ERROR code -1001>",
+    CHECK_IN_SIMULATION(coir_attempt(coir_timeout_nowait(coir_uncancelable(after(3, coir_panicf("late"))), coir_ms(1))), "OK <ERROR code -1001>",
                "unseen PANIC MISUSE");
 }
 
@@ -746,23 +746,23 @@ static coir_io *attempted(coir_io *io) { return coir_as(coir_attempt(io), coir_n
 
 TEST(par, what_children_fork_belongs_to_the_scope_but_their_failures_are_the_wholes)
 {
-    CHECK_SIMULATED(coir_scope(coir_race(COIR_IOS(coir_never(), coir_as(coir_fork(after(5, noting("forked"))), coir_int(3))))), "OK 3", "forked");
-    CHECK_SIMULATED(coir_scope(coir_race_ok(COIR_IOS(failing(1), after(1, giving(2))))), "OK 2", "");
-    CHECK_SIMULATED(coir_then(coir_scope(attempted(coir_both(after(1, failing(1)), lingering("a")))), noting("behind")), "OK 0", "a behind");
-    CHECK_SIMULATED(coir_scope(coir_both(lingering("child"), after(1, coir_then(coir_fork(failing(4)), coir_never())))), "ERROR 4", "child");
+    CHECK_IN_SIMULATION(coir_scope(coir_race(COIR_IOS(coir_never(), coir_as(coir_fork(after(5, noting("forked"))), coir_int(3))))), "OK 3", "forked");
+    CHECK_IN_SIMULATION(coir_scope(coir_race_ok(COIR_IOS(failing(1), after(1, giving(2))))), "OK 2", "");
+    CHECK_IN_SIMULATION(coir_then(coir_scope(attempted(coir_both(after(1, failing(1)), lingering("a")))), noting("behind")), "OK 0", "a behind");
+    CHECK_IN_SIMULATION(coir_scope(coir_both(lingering("child"), after(1, coir_then(coir_fork(failing(4)), coir_never())))), "ERROR 4", "child");
 }
 
 TEST(par, who_is_left_behind_in_a_scope_is_the_scopes)
 {
-    CHECK_SIMULATED(coir_then(coir_scope(coir_as(coir_race_pair(giving(1), after(5, noting("loser"))), coir_none())), noting("behind")), "OK 0",
+    CHECK_IN_SIMULATION(coir_then(coir_scope(coir_as(coir_race_pair(giving(1), after(5, noting("loser"))), coir_none())), noting("behind")), "OK 0",
                     "loser behind");
-    CHECK_SIMULATED(coir_then(coir_scope(attempted(coir_timeout_nowait(coir_uncancelable(after(5, noting("late"))), coir_ms(1)))), noting("behind")),
+    CHECK_IN_SIMULATION(coir_then(coir_scope(attempted(coir_timeout_nowait(coir_uncancelable(after(5, noting("late"))), coir_ms(1)))), noting("behind")),
                     "OK 0", "late behind");
     /* From then on its failure is the scope's; before, it was the pair's. */
-    CHECK_SIMULATED(coir_scope(coir_as(coir_race_pair(giving(1), after(5, failing(2))), coir_none())), "ERROR 2", "");
-    CHECK_SIMULATED(coir_scope(coir_as(coir_race_pair(failing(1), after(5, giving(2))), coir_none())), "OK 0", "");
-    CHECK_SIMULATED(coir_scope(attempted(coir_timeout_nowait(failing(1), coir_ms(1)))), "OK 0", "");
-    CHECK_SIMULATED(coir_scope(coir_then(coir_race_pair(after(1, giving(1)), lingering("loser")), failing(3))), "ERROR 3", "loser");
+    CHECK_IN_SIMULATION(coir_scope(coir_as(coir_race_pair(giving(1), after(5, failing(2))), coir_none())), "ERROR 2", "");
+    CHECK_IN_SIMULATION(coir_scope(coir_as(coir_race_pair(failing(1), after(5, giving(2))), coir_none())), "OK 0", "");
+    CHECK_IN_SIMULATION(coir_scope(attempted(coir_timeout_nowait(failing(1), coir_ms(1)))), "OK 0", "");
+    CHECK_IN_SIMULATION(coir_scope(coir_then(coir_race_pair(after(1, giving(1)), lingering("loser")), failing(3))), "ERROR 3", "loser");
 }
 
 TEST(par, in_a_scope_that_is_called_off_a_finalizers_children_go_on)
