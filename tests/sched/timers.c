@@ -299,7 +299,7 @@ TEST(sched_timers, fired_by_one_thread_and_disarmed_by_another_each_wait_ends_on
     open_all();
     atomic_store(&over, false);
     CHECK_INT(pthread_create(&thread, NULL, fire_all_the_time, NULL), 0);
-    for (int round = 0; round < scaled(20000); round++) {
+    for (int round = 0; round < scaled(20000) || fired == 0 || disarmed == 0; round++) {
         enum { AT_ONCE = 8 };
         int before[AT_ONCE];
         for (int i = 0; i < AT_ONCE; i++) {
@@ -324,7 +324,6 @@ TEST(sched_timers, fired_by_one_thread_and_disarmed_by_another_each_wait_ends_on
     atomic_store(&over, true);
     CHECK_INT(pthread_join(thread, NULL), 0);
     CHECK_INT(atomic_load(&stage.ready_count), fired);
-    CHECK(fired > 0 && disarmed > 0);
     CHECK_UINT(timers.count, 0);
     close_all();
 }
