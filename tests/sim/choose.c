@@ -18,7 +18,7 @@ static const char *traced(coir_io *io, coir_sim_options options, struct pad *pad
 TEST(sim_choose, the_same_seed_gives_the_same_trace_to_the_last_byte)
 {
     static const uint64_t seeds[] = { 0, 1, 2, 3, 1000, UINT64_MAX, UINT64_C(1) << 63 };
-    struct shared_count count;
+    struct shared_count count = { 0 };
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++)
         for (int p = 0; p < POLICIES; p++)
             for (uint32_t budget = 1; budget < 5; budget++) {
@@ -42,7 +42,7 @@ TEST(sim_choose, the_same_seed_gives_the_same_trace_to_the_last_byte)
 
 TEST(sim_choose, different_seeds_give_different_schedules)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     uint64_t hashes[20];
     for (uint64_t seed = 0; seed < 20; seed++) {
         coir_sim_figures figures;
@@ -60,7 +60,7 @@ TEST(sim_choose, different_seeds_give_different_schedules)
 
 TEST(sim_choose, a_race_is_lost_under_some_seeds_and_not_under_all)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     for (int p = 0; p < 2; p++) {
         int lost = 0;
         CASE("policy %d", p);
@@ -73,7 +73,7 @@ TEST(sim_choose, a_race_is_lost_under_some_seeds_and_not_under_all)
 
 TEST(sim_choose, in_turn_nobody_is_interrupted_but_by_the_budget)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     for (uint64_t seed = 0; seed < 20; seed++) {
         CHECK_STR(simulated(two_add(&count), COIR_SIM_OPTIONS(.seed = seed, .policy = COIR_SIM_IN_TURN)), "OK 2");
         CHECK_STR(simulated(two_add(&count), COIR_SIM_OPTIONS(.seed = seed, .policy = COIR_SIM_IN_TURN, .budget = COIR_BUDGET_NONE)), "OK 2");
@@ -83,7 +83,7 @@ TEST(sim_choose, in_turn_nobody_is_interrupted_but_by_the_budget)
 
 TEST(sim_choose, with_one_worker_and_no_budget_a_random_run_interrupts_nobody)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     for (uint64_t seed = 0; seed < 100; seed++)
         CHECK_STR(simulated(two_add(&count), COIR_SIM_OPTIONS(.seed = seed, .workers = 1, .budget = COIR_BUDGET_NONE)), "OK 2");
 }
@@ -120,7 +120,7 @@ TEST(sim_choose, every_fiber_of_many_comes_first_under_some_seed)
 
 TEST(sim_choose, each_of_the_simulated_workers_is_used_and_no_other)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     for (unsigned workers = 1; workers <= 5; workers++) {
         unsigned used = 0;
         CASE("%u workers", workers);
@@ -214,7 +214,7 @@ TEST(sim_choose, priorities_meet_a_bug_of_depth_three_that_random_steps_do_not)
 
 TEST(sim_choose, a_schedule_makes_the_choices_that_it_names)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     coir_sim_options options = { .size = sizeof options, .workers = 1, .budget = COIR_BUDGET_NONE, .policy = COIR_SIM_PRIORITIES };
     options.schedule = "";
     CHECK_STR(simulated(two_add(&count), &options), "OK 2");
@@ -224,7 +224,7 @@ TEST(sim_choose, a_schedule_makes_the_choices_that_it_names)
 
 TEST(sim_choose, what_a_schedule_names_for_another_program_is_passed_over)
 {
-    struct shared_count count;
+    struct shared_count count = { 0 };
     CHECK_STR(simulated(two_add(&count), COIR_SIM_OPTIONS(.workers = 1, .schedule = "0:99 1:4294967295 100000:1")), "OK 2");
     CHECK_STR(simulated(coir_pure(coir_int(4)), COIR_SIM_OPTIONS(.schedule = "18446744073709551615:1")), "OK 4");
 }
