@@ -703,11 +703,6 @@ void coir__deliver(coir_fiber *fiber, enum claim claim, coir_result result)     
         coir__make_ready(fiber);
 }
 
-bool coir__wake(coir_fiber *fiber, coir_result result)
-{
-    return coir__claim(fiber, wait_generation(&fiber->wait), CLAIMED_BY_WAKER, result);
-}
-
 /* ------------------------------------------------------------------------------------------------------------ holding */
 
 void coir__held_add(coir_fiber *fiber, struct held *held)

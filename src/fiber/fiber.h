@@ -151,9 +151,7 @@ coir_result coir__fiber_move_result(coir_fiber *fiber);
 /* coir__fiber_unmake: one that was never started. Without its handle. */
 void coir__fiber_unmake(struct coir__seat *seat, coir_fiber *fiber);
 
-/* coir__wake: for a waker: claims the wait that `waiter` stands for and hands it `result` (taken if it wins). False: lost. */
-bool coir__wake(coir_fiber *fiber, coir_result result);
-/* coir__claim: the same for any claimer and one generation. */
+/* coir__claim: claims the wait of that generation, and hands it `result` (taken if it wins). False: lost. */
 bool coir__claim(coir_fiber *fiber, uint64_t generation, enum claimer by, coir_result result);
 
 /* coir__deliver: the second half of a wake-up whose claim was won under an object's lock; to be called when that is free again. */

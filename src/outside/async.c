@@ -16,9 +16,10 @@
  *   armed the slot released: the fiber. The slot goes back to the pool only when that fiber has gone on, which the winner causes; so
  *   the winner may read slot->fiber. Tickets cannot come round: 2^63 uses of one slot.
  *
- * [MEET]  The winner whose claim was lost to the cancellation, and the fiber that waits anew, meet in `meet`, once each: whoever comes second
- *   finds the other. The winner first: it has left the result, lets go of all, and the fiber takes it without waiting. The fiber first:
- *   it has left the generation of its new wait, which the winner claims. Each change releases what was written before it, and acquires.
+ * [MEET]  A handle is good for the wait that it was made in. Of a later one its caller knows nothing that is ordered, so it must not claim it by
+ *   itself: the winner whose claim was lost to the cancellation, and the fiber that waits anew, meet in `meet`, once each; whoever comes
+ *   second finds the other. The winner first: it has left the result, lets go of all, and the fiber takes it without waiting. The fiber
+ *   first: it has left the generation of its new wait, which the winner claims. Each change releases what was written before it, and acquires.
  */
 #include "fiber/driver.h"
 
@@ -28,7 +29,8 @@
 
 struct slot {
     _Atomic uint64_t word;                              /* A [CALLBACK] */
-    coir_fiber      *fiber;                             /* set before the slot is armed */
+    coir_fiber      *fiber;                             /* set before the slot is armed, as is the next */
+    uint64_t         generation;                        /* of the wait that the handle was made in */
     struct slot     *next;                              /* L: in the pool */
     _Atomic uint64_t meet;                              /* A [MEET]: NOBODY_MET, LEFT_RESULT, or a generation, shifted by one */
     coir_result      left;                              /* by the winner */
@@ -179,6 +181,7 @@ static enum prim_step async_arm(coir_fiber *fiber, coir_io *frame, coir_result *
         return PRIM_DONE;
     }
     async->slot->fiber = fiber;
+    async->slot->generation = wait_generation(&fiber->wait);
     store_relaxed(&async->slot->meet, (uint64_t)NOBODY_MET);                    /* relaxed: the store below releases it */
     uint64_t ticket = load_relaxed(&async->slot->word) + 1;
     store_release(&async->slot->word, ticket);                                  /* [CALLBACK] */
@@ -281,7 +284,7 @@ static void callback_deliver(struct slot *slot, coir_fiber *fiber, coir_result r
 {
     struct coir__run *run = run_of(fiber);
     run->driver->pin(run);
-    if (unlikely(!coir__wake(fiber, result))) {
+    if (unlikely(!coir__claim(fiber, slot->generation, CLAIMED_BY_WAKER, result))) {
         uint64_t met = NOBODY_MET;
         slot->left = result;
         if (!cas_acq_rel(&slot->meet, &met, LEFT_RESULT) &&                     /* [MEET] */

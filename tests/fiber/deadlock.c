@@ -477,7 +477,7 @@ static coir_io *search_and_wake(void *fibers_)
     coir_fiber **fibers = fibers_;
     told.holder = coir_fiber_id(fibers[1]);
     told.found = coir__deadlock_rings(coir__me.seat->run, NULL);
-    coir__wake(fibers[0], coir_ok(coir_int(7)));
+    CHECK(coir__claim(fibers[0], wait_generation(&fibers[0]->wait), CLAIMED_BY_WAKER, coir_ok(coir_int(7))));
     return coir_join(fibers[1]);
 }
 

@@ -23,6 +23,7 @@
  * BREAK  -DWIN_BY_STORE                winning is a load and a store: two win
  * RUN    -DFIBERS=2 -DTRIES=0
  * BREAK  -DNO_MEETING                  the winner does not claim the wait that came after the cancellation
+ * BREAK  -DANY_WAIT                    it claims whichever wait is the fiber's, and so that one before it knows of it
  * RUN    -DFIBERS=1 -DCALLS=2 -DTRIES=0 -DVERDICTS=1
  * RUN    -DFIBERS=1 -DCANCELS=2 -DSTOP=1
  * BREAK  -DNO_PINS                     the winner does not keep the run
@@ -55,7 +56,7 @@
 #include "wait.inc"
 
 /* The slot. Its word is its ticket: odd while it is armed. */
-byte ticket, slot_fiber, meet, left_there;
+byte ticket, slot_fiber, slot_generation, meet, left_there;
 bool free = true;
 #define NOBODY_MET  0
 #define LEFT_RESULT 1
@@ -137,9 +138,11 @@ proctype fiber(byte me)
         ticket++;
         atomic { handle_ticket[me] = ticket; called[me] = false }
         slot_fiber = me;
+        slot_generation = GENERATION(word[me]);
         meet = NOBODY_MET;
 #else
         slot_fiber = me;
+        slot_generation = GENERATION(word[me]);
         meet = NOBODY_MET;
         ticket++;
         atomic { handle_ticket[me] = ticket; called[me] = false }
@@ -159,6 +162,7 @@ lets_go:
         if
         :: claimed_by[me] == CANCEL ->
             atomic { claimed_by[me] = WAKER; final[me] = true; wait_begin(me) }
+            result[me] = 0;                                             /* which wait_begin() does not order, but the meeting does */
             if                                                          /* MODEL callback.pml: wait_anew */
             :: atomic { meet == NOBODY_MET -> meet = 2 * GENERATION(word[me]) }
                goto lets_go
@@ -223,7 +227,11 @@ inline callback_deliver()
 #ifndef NO_PINS
     pins++;
 #endif
+#ifdef ANY_WAIT
     generation = GENERATION(word[f]);
+#else
+    generation = slot_generation;
+#endif
     claim_it(generation);
     if
     :: claim == LOST ->

@@ -694,3 +694,29 @@ TEST(async, resumed_by_a_thread_and_canceled_at_the_same_moment)
         CHECK_INT(pthread_join(thread, NULL), 0);
     }
 }
+
+/* A thread that answers when it is asked to be quick: while the fiber is about to wait anew, for the answer alone. */
+static void asked_start(void *env, void *op, coir_callback k) { (void)op; ((struct both_at_once *)env)->k = k; }
+static void asked_cancel(void *env, void *op)
+{
+    struct both_at_once *both = env;
+    (void)op;
+    atomic_fetch_add(&both->asked, 1);
+    atomic_store(&both->ticket, both->k.ticket);
+}
+static const coir_async_type asked_type = { .start = asked_start, .cancel = asked_cancel };
+
+TEST_REAL(async, answer_of_another_thread_meets_the_fiber_that_waits_anew, "two threads race for the wait")
+{
+    FOR_WORKERS(workers, 1, 2) {
+        struct both_at_once both = { .ticket = 0 };
+        pthread_t thread;
+        int rounds = scaled(20000);
+        CHECK_INT(pthread_create(&thread, NULL, both_resumer, &both), 0);
+        coir_io *round = coir_timeout_to(coir_async(&asked_type, &both), coir_ns(1), coir_pure(coir_int(1)));
+        CHECK_STR(outcome(workers, coir_repeat(round, (uint64_t)rounds)), "OK 1");
+        CHECK(atomic_load(&both.asked) > rounds / 2);           /* a few end before they begin: the fiber yields by itself, too */
+        atomic_store(&both.over, true);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+    }
+}
