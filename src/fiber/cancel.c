@@ -190,10 +190,17 @@ void coir__cancel_poke(coir_fiber *fiber)                                       
     }
 }
 
-static void request(coir_fiber *fiber)                                                  /* MODEL cancel.pml: request */
+void coir__cancel_note(coir_fiber *fiber)                                               /* MODEL cancel.pml: request */
 {
+    if (coir__fiber_ended(fiber))
+        return;
     store_relaxed(&fiber->requested, true);                                     /* R1 */
     (void)exchange_full(&fiber->asked, 1);                                      /* R2 [CANCEL] */
+}
+
+static void request(coir_fiber *fiber)
+{
+    coir__cancel_note(fiber);
     coir__cancel_poke(fiber);
 }
 

@@ -58,6 +58,9 @@ bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber);
 bool coir__cancel_seen(coir_fiber *fiber, coir_result *result);
 /* coir__cancel_request: asks the fiber to end. From any thread, with a handle. */
 void coir__cancel_request(coir_fiber *fiber);
+/* coir__cancel_note: the first half of that, for a fiber of the run at hand: what is running sees it. coir__cancel_poke() is to follow. So of many
+ * all are asked before the first of them is woken, and none takes what another, being called off, gives back. */
+void coir__cancel_note(coir_fiber *fiber);
 /* coir__cancel_poke: a fiber that is suspended and sees the request goes on. From any thread while the run cannot end. */
 void coir__cancel_poke(coir_fiber *fiber);
 

@@ -451,7 +451,9 @@ static coir_result group_result(coir_fiber *fiber, struct group *group)
 static void ask_all(struct group *group)
 {
     for (size_t i = 0; i < group->count; i++)
-        coir__cancel_request(group->children[i].fiber);
+        coir__cancel_note(group->children[i].fiber);
+    for (size_t i = 0; i < group->count; i++)
+        coir__cancel_poke(group->children[i].fiber);
 }
 
 /* What is to be done next: to ask the others to end; to end; or to wait. */

@@ -249,6 +249,53 @@ TEST(par, really_losers_unwind_before_the_whole_ends)
 
 /* -------------------------------------------------------------------------------------- children that others call off */
 
+/* Who has the one permit keeps it, and waits. All others wait for it. */
+struct shop { coir_semaphore *one; _Atomic(coir_fiber *) inside; atomic_int came, served; };
+
+static coir_result come(void *shop) { ((struct shop *)shop)->came++; return coir_ok(coir_none()); }
+
+static coir_io *enter(void *shop_, coir_value *self)
+{
+    struct shop *shop = shop_;
+    coir_fiber *nobody = NULL;
+    shop->served++;
+    if (atomic_compare_exchange_strong(&shop->inside, &nobody, coir_fiber_of(self)))
+        coir_fiber_ref(coir_fiber_of(self));
+    return coir_never();
+}
+
+static coir_io *buy(void *shop_, size_t index)
+{
+    struct shop *shop = shop_;
+    (void)index;
+    return coir_then(coir_defer(come, shop), coir_with_permits(shop->one, 1, coir_flat_map(coir_self(), enter, shop)));
+}
+
+enum { CUSTOMERS = 5000 };
+
+static coir_result is_quiet(void *shop_)
+{
+    struct shop *shop = shop_;
+    return coir_ok(coir_bool(shop->came == CUSTOMERS && coir_fiber_status(shop->inside) == COIR_WAITING));
+}
+
+static bool is_false(void *env, const coir_value *flag) { (void)env; return !flag->flag; }
+
+TEST(par, what_a_child_gives_back_when_it_is_called_off_none_of_the_others_takes)
+{
+    FOR_WORKERS(workers, 1, 2, 4)
+        for (int round = 0; round < scaled(50); round++) {
+            CASE("round %d", round);
+            struct shop shop = { .one = coir_semaphore_new(1) };
+            coir_io *quiet = coir_while(coir_then(coir_yield(), coir_defer(is_quiet, &shop)), is_false, NULL);
+            CHECK_STR(outcome(workers, coir_race(COIR_IOS(coir_par_traverse(0, CUSTOMERS, buy, &shop), quiet))), "OK 1");
+            CHECK_INT(atomic_load(&shop.served), 1);
+            CHECK_INT(coir_semaphore_available(shop.one), 1);
+            coir_fiber_drop(shop.inside);
+            coir_semaphore_drop(shop.one);
+        }
+}
+
 TEST(par, a_child_that_is_canceled_though_nobody_here_asked_cancels_the_whole)
 {
     CHECK_IN_SIMULATION(coir_finally(coir_both(lingering("other"), after(1, coir_then(coir_cancel_self(), coir_unit()))), noting("parent")),
