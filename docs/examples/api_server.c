@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAUSE_MIN_US = 2000, PAUSE_MAX_US = 30000, UNAVAILABLE_PERCENT = 5 };
+enum { PAUSE_SPREAD_US = 28000, UNAVAILABLE_PERCENT = 5 };
 
 struct visit {                          /* one request */
     struct visit          *next;        /* in `paused` */
@@ -38,6 +38,7 @@ struct api_server {
     pthread_t          thread;
     int                stop;            /* an eventfd, written to once */
     unsigned           allowed;
+    int64_t            pause_min_us;
     unsigned           in_flight;
     uint64_t           seed;
     struct visit      *paused;
@@ -78,11 +79,15 @@ static bool visit_is_abandoned(const struct visit *visit)
     return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
+/* They are due: libmicrohttpd keeps the connection of a request that is suspended, whether there is a client or not. */
 static void forget_abandoned(struct api_server *server)
 {
-    for (struct visit *visit = server->paused; visit != NULL; visit = visit->next)
-        if (visit_is_abandoned(visit))
+    for (struct visit *visit = server->paused; visit != NULL; visit = visit->next) {
+        if (visit_is_abandoned(visit)) {
             visit_leave(server, visit);
+            visit->due_us = 0;
+        }
+    }
 }
 
 static void visit_enter(struct api_server *server, struct visit *visit)
@@ -105,7 +110,7 @@ static enum MHD_Result visit_answer(struct api_server *server, struct visit *vis
         : snprintf(body, sizeof body, "{ \"error\": %u }\n", visit->status);
     struct MHD_Response *response = MHD_create_response_from_buffer((size_t)size, body, MHD_RESPMEM_MUST_COPY);
     if (response == NULL)
-        return MHD_NO;                  /* closes the connection */
+        return MHD_NO;
     visit_leave(server, visit);         /* Before the answer: once it is on its way the client may ask for the next. */
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     enum MHD_Result queued = MHD_queue_response(visit->connection, visit->status, response);
@@ -115,7 +120,7 @@ static enum MHD_Result visit_answer(struct api_server *server, struct visit *vis
 
 static void visit_pause(struct api_server *server, struct visit *visit)
 {
-    visit->due_us = now_us() + PAUSE_MIN_US + (int64_t)(draw(&visit->random) % (PAUSE_MAX_US - PAUSE_MIN_US));
+    visit->due_us = now_us() + server->pause_min_us + (int64_t)(draw(&visit->random) % PAUSE_SPREAD_US);
     visit->next = server->paused;
     server->paused = visit;
     MHD_suspend_connection(visit->connection);
@@ -142,8 +147,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     if (visit->status != 0)
         return visit_answer(server, visit, url);
 
-    if (server->is_closing)
-        return MHD_NO;
+    if (server->is_closing || visit_is_abandoned(visit))
+        return MHD_NO;                  /* closes the connection */
     visit->random = server->seed + server->seen.requests++;
     visit->random = draw(&visit->random);
     visit_enter(server, visit);
@@ -211,13 +216,14 @@ static void *server_run(void *user)
     return NULL;
 }
 
-struct api_server *api_server_new(unsigned in_flight_max, uint64_t seed)
+struct api_server *api_server_new(unsigned in_flight_max, unsigned latency_ms, uint64_t seed)
 {
     struct sockaddr_in loopback = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct api_server *server = calloc(1, sizeof *server);
     if (server == NULL)
         return NULL;
     server->allowed = in_flight_max;
+    server->pause_min_us = (int64_t)latency_ms * 1000;
     server->seed = draw(&seed);         /* Scattered: 1 and 2 would give the same luck, one request later. */
     server->stop = eventfd(0, EFD_CLOEXEC);
     if (server->stop >= 0) {

@@ -258,7 +258,7 @@ static int call_them(const struct calls_options *options, struct url_list *urls)
     struct batch batch = { 0 };
 
     if (options->file == NULL) {
-        server = api_server_new(options->limit, options->seed);
+        server = api_server_new(options->limit, options->latency_ms, options->seed);
         if (server == NULL)
             return cannot("start its server", errno);
     }
@@ -274,7 +274,7 @@ static int call_them(const struct calls_options *options, struct url_list *urls)
 
 static int serve(const struct calls_options *options)
 {
-    struct api_server *server = api_server_new(options->limit, options->seed);
+    struct api_server *server = api_server_new(options->limit, options->latency_ms, options->seed);
     if (server == NULL)
         return cannot("start its server", errno);
     printf("http://127.0.0.1:%u/items/1\n", api_server_port(server));

@@ -28,6 +28,7 @@ static const char help[] =
     "  -r, --retries=N     further tries of a call, after growing pauses (5): on a connection that\n"
     "                      failed, a time-out, and the statuses 429, 500, 502, 503 and 504\n"
     "  -t, --timeout=MS    of each request, in milliseconds (10000)\n"
+    "      --latency=MS    its own server takes as long to answer, and up to 28 ms more (2)\n"
     "  -w, --workers=N     threads that run the fibers (one a processor)\n"
     "  -s, --seed=N        of its own server's pauses and failures (1)\n"
     "      --tsv           a line a call on standard output, and the summary on standard error:\n"
@@ -37,10 +38,12 @@ static const char help[] =
     "  -h, --help\n"
     "  -V, --version\n"
     "\n"
-    "Interrupted (SIGINT, SIGTERM) it calls off what is in flight and still sums up; a second time ends it at once.\n"
+    "Interrupted (SIGINT, SIGTERM) it calls off what is in flight, begins nothing more, and still sums up; a second\n"
+    "time ends it at once.\n"
     "Exit status: 0 every call succeeded, 1 some failed for good, 2 bad usage, 130 interrupted.\n";
 
-enum { CALLS_MAX = 1000000, LIMIT_MAX = 10000, RETRIES_MAX = 100, TIMEOUT_MAX_MS = 3600000, OPTION_TSV = 256, OPTION_SERVE };
+enum { CALLS_MAX = 1000000, LIMIT_MAX = 10000, RETRIES_MAX = 100, TIMEOUT_MAX_MS = 3600000, LATENCY_MAX_MS = 3600000,
+       OPTION_TSV = 256, OPTION_SERVE, OPTION_LATENCY };
 
 static _Noreturn void usage_error(const char *what)
 {
@@ -83,11 +86,12 @@ struct calls_options calls_options_read(int argc, char **argv)
         { "calls",   required_argument, NULL, 'n' }, { "file",    required_argument, NULL, 'f' },
         { "limit",   required_argument, NULL, 'k' }, { "retries", required_argument, NULL, 'r' },
         { "timeout", required_argument, NULL, 't' }, { "workers", required_argument, NULL, 'w' },
+        { "latency", required_argument, NULL, OPTION_LATENCY },
         { "seed",    required_argument, NULL, 's' }, { "tsv",     no_argument,       NULL, OPTION_TSV },
         { "quiet",   no_argument,       NULL, 'q' }, { "serve",   no_argument,       NULL, OPTION_SERVE },
         { "help",    no_argument,       NULL, 'h' }, { "version", no_argument,       NULL, 'V' }, { NULL, 0, NULL, 0 }
     };
-    struct calls_options options = { .calls = 1000, .limit = 5, .retries_max = 5, .timeout_ms = 10000, .seed = 1 };
+    struct calls_options options = { .calls = 1000, .limit = 5, .retries_max = 5, .timeout_ms = 10000, .latency_ms = 2, .seed = 1 };
     bool calls_given = false;
 
     for (int option; (option = getopt_long(argc, argv, "n:f:k:r:t:w:s:qhV", names, NULL)) != -1; ) {
@@ -98,6 +102,7 @@ struct calls_options calls_options_read(int argc, char **argv)
         case 'r': options.retries_max = (unsigned)number("--retries", optarg, 0, RETRIES_MAX); break;
         case 't': options.timeout_ms = (unsigned)number("--timeout", optarg, 1, TIMEOUT_MAX_MS); break;
         case 'w': options.workers = (unsigned)number("--workers", optarg, 1, COIR_WORKERS_MAX); break;
+        case OPTION_LATENCY: options.latency_ms = (unsigned)number("--latency", optarg, 0, LATENCY_MAX_MS); break;
         case 's': options.seed = number("--seed", optarg, 0, UINT64_MAX); break;
         case OPTION_TSV: options.tsv = true; break;
         case 'q': options.quiet = true; break;

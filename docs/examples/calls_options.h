@@ -14,6 +14,7 @@ struct calls_options {
     const char *file;                   /* NULL: its own server; "-": standard input */
     unsigned    retries_max;            /* of one call */
     unsigned    timeout_ms;             /* of one request */
+    unsigned    latency_ms;             /* of its own server, at least */
     unsigned    workers;                /* 0: one a processor */
     uint64_t    seed;
     bool        tsv, quiet;
