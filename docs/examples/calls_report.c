@@ -12,20 +12,20 @@
 /* --------------------------------------------------------------------------------------------------------- progress */
 
 struct progress {
-    size_t        count;
-    bool          on_terminal;
-    unsigned      rounds;                               /* of the watching fiber, which alone touches it */
-    atomic_size_t ended, failed;
-    atomic_bool   is_over;                              /* all that was to be shown has been */
+    size_t              count;
+    struct http_client *client;
+    bool                on_terminal;
+    atomic_size_t       ended, failed;
 };
 
-enum { LOOKS_A_SECOND = 10, BAR_WIDTH = 40 };
+enum { BAR_WIDTH = 40 };
 
-struct progress *progress_new(size_t count)
+struct progress *progress_new(size_t count, struct http_client *client)
 {
     struct progress *progress = calloc(1, sizeof *progress);
     if (progress != NULL) {
         progress->count = count;
+        progress->client = client;
         progress->on_terminal = isatty(STDERR_FILENO);
     }
     return progress;
@@ -43,51 +43,55 @@ void progress_end(struct progress *progress, bool succeeded)
     progress->ended++;
 }
 
+/* In place of the line before. */
 static void show_bar(const struct progress *progress)
 {
     static const char full[] = "########################################", empty[] = "........................................";
     int done = (int)(progress->ended * BAR_WIDTH / progress->count);
-    fprintf(stderr, "\r[%.*s%.*s] ", done, full, BAR_WIDTH - done, empty);
+    fprintf(stderr, "\r\033[K[%.*s%.*s] ", done, full, BAR_WIDTH - done, empty);
 }
 
-/* Gives whether to look again. */
-static coir_result progress_look(void *env)
+static void show(const struct progress *progress, const char *end)
 {
-    struct progress *progress = env;
-    bool is_over = progress->is_over;                   /* read first: if it is, the figures below are the last */
-    if (!progress->on_terminal && progress->rounds++ % LOOKS_A_SECOND > 0 && !is_over)
-        return coir_ok(coir_bool(true));
     if (progress->on_terminal)
         show_bar(progress);
-    fprintf(stderr, "%zu of %zu calls ended, %zu failed%s", (size_t)progress->ended, progress->count, (size_t)progress->failed,
-            progress->on_terminal && !is_over ? "" : "\n");
-    return coir_ok(coir_bool(!is_over));
+    fprintf(stderr, "%zu of %zu calls ended, %zu failed, %u in flight%s", (size_t)progress->ended, progress->count,
+            (size_t)progress->failed, http_client_figures(progress->client).in_flight, end);
+}
+
+static coir_result progress_look(void *env)
+{
+    const struct progress *progress = env;
+    show(progress, progress->on_terminal ? "" : "\n");
+    return coir_ok(coir_none());
 }
 
 static coir_result progress_close(void *env)
 {
-    struct progress *progress = env;
-    progress->is_over = true;
+    show(env, "\n");
     return coir_ok(coir_none());
 }
 
-static bool is_true(void *env, const coir_value *flag)
-{
-    (void)env;
-    return flag->flag;
-}
-
+/* Whoever watches for ever loses the race. */
 coir_io *progress_beside(struct progress *progress, coir_io *calls)
 {
-    coir_io *pause = coir_sleep(coir_ms(1000 / LOOKS_A_SECOND));
-    coir_io *watch = coir_while(coir_then(pause, coir_defer(progress_look, progress)), is_true, NULL);
-    coir_io *watched = coir_finally(calls, coir_defer(progress_close, progress));
-    return coir_then(coir_fork(coir_named(watch, "progress")), watched);
+    coir_io *pause = coir_sleep(coir_ms(progress->on_terminal ? 100 : 1000));
+    coir_io *watch = coir_forever(coir_then(pause, coir_defer(progress_look, progress)));
+    coir_io *watched = coir_race(COIR_IOS(calls, coir_named(watch, "progress")));
+    return coir_finally(watched, coir_defer(progress_close, progress));
 }
 
 /* ----------------------------------------------------------------------------------------------------------- figures */
 
-/* Why calls failed: each reason once, and how often. */
+/* Why a call failed; "" if it did not. */
+static const char *reason_of(const struct call *call)
+{
+    if (call->failure.type != NULL)
+        return coir_error_code(&call->failure) == COIR_TIMEOUT ? "timed out" : coir_error_message(&call->failure);
+    return call->succeeded ? "" : call->tries > 0 ? "called off" : "not begun";
+}
+
+/* Each reason once, and how often. */
 struct reason { const char *text; size_t count; };
 
 static int by_text(const void *a, const void *b)
@@ -122,7 +126,7 @@ static void print_reasons(FILE *out, const struct calls_summary *summary, size_t
     size_t count = 0;
     for (size_t i = 0; i < summary->count; i++)
         if (!summary->calls[i].succeeded)
-            reasons[count++] = (struct reason){ coir_error_message(&summary->calls[i].failure), 1 };
+            reasons[count++] = (struct reason){ reason_of(&summary->calls[i]), 1 };
     qsort(reasons, count, sizeof *reasons, by_text);
     count = reasons_join(reasons, count);
     qsort(reasons, count, sizeof *reasons, by_count);
@@ -206,7 +210,7 @@ void report_tsv(FILE *out, const struct call *calls, size_t count)
         const struct call *call = &calls[i];
         print_field(out, call->url);
         fprintf(out, "\t%ld\t%u\t%.1f\t%zu\t", call->status, call->tries, (double)call->latency_us / 1000, call->bytes);
-        print_field(out, coir_error_message(&call->failure));
+        print_field(out, reason_of(call));
         putc('\n', out);
     }
 }

@@ -1,7 +1,8 @@
 /*
  * fetch_sequential.c - the program of fetch_combinators.c in sequential notation
  *
- * The loop over the tries is C's own. A permit is held through a try and given back during the pause.
+ * The loop over the tries is C's own. The five permits are a semaphore held through a try and given back during the pause. What came of a URL is
+ * told as soon as it is known.
  */
 #include "http_client.h"
 
@@ -9,65 +10,41 @@
 
 #include <stdlib.h>
 
-enum { IN_FLIGHT_MAX = 5, TRIES_MAX = 3 };
+struct job { struct http_client *client; char **urls; coir_semaphore *permits; };
 
-struct job { struct http_client *client; coir_semaphore *permits; char **urls; size_t count; };
-
-/* ---- One of them. */
 struct fetch { struct job *job; const char *url; int tries; };
 
 static coir_io *fetch_step(coir_routine *self)
 {
     COIR_BEGIN(self, struct fetch, my);
     for (my->tries = 1; ; my->tries++) {
-        COIR_TRY(coir_with_permits(my->job->permits, 1, http_accept(http_get(my->job->client, my->url))));
-        if (self->result.tag == COIR_OK)
-            COIR_RETURN(coir_take(&self->result.value));
-        if (my->tries == TRIES_MAX || !http_may_pass(&self->result.value))
-            COIR_RAISE(coir_take(&self->result.value));
+        coir_io *one_try = coir_timeout(http_accept(http_get(my->job->client, my->url)), coir_seconds(10));
+        COIR_TRY(coir_with_permits(my->job->permits, 1, one_try));
+        if (self->result.tag == COIR_OK) {
+            printf("%s: %zu bytes\n", my->url, ((const struct http_response *)self->result.value.ptr)->size);
+            COIR_RETURN(coir_none());
+        }
+        if (my->tries == 3 || !http_may_pass(&self->result.value))
+            break;
         COIR_AWAIT(coir_sleep(coir_ms(100 << my->tries)));
     }
+    printf("%s: %s (tries: %d)\n", my->url, coir_error_message(&self->result.value), my->tries);
     COIR_END;
 }
 
-static coir_io *fork_fetch(void *env, size_t index)
+static coir_io *fetch(void *env, size_t index)
 {
     struct job *job = env;
-    return coir_fork(coir_do(fetch_step, COIR_ENV(struct fetch, .job = job, .url = job->urls[index])));
-}
-
-/* ---- All of them. */
-static void report(const struct job *job, const coir_value *results)
-{
-    for (size_t i = 0; i < job->count; i++) {
-        const coir_result *result = coir_result_in(coir_list_at(results, i));
-        if (result->tag == COIR_OK)
-            printf("%s: %zu bytes\n", job->urls[i], ((const struct http_response *)result->value.ptr)->size);
-        else
-            printf("%s: %s\n", job->urls[i], coir_error_message(&result->value));
-    }
-}
-
-struct fetch_all { struct job *job; };
-
-static coir_io *fetch_all_step(coir_routine *self)
-{
-    COIR_BEGIN(self, struct fetch_all, my);
-    COIR_AWAIT(coir_traverse(my->job->count, fork_fetch, my->job));
-    COIR_AWAIT(coir_wait(&self->result.value));
-    report(my->job, &self->result.value);
-    COIR_END;
+    return coir_do(fetch_step, COIR_ENV(struct fetch, .job = job, .url = job->urls[index]));
 }
 
 int main(int argc, char **argv)
 {
-    struct job job = {
-        .client = http_client_new(&(struct http_options){ .timeout_ms = 10000 }), .permits = coir_semaphore_new(IN_FLIGHT_MAX),
-        .urls = argv + 1, .count = argc > 1 ? (size_t)(argc - 1) : 0
-    };
+    struct job job = { http_client_new(5), argv + 1, coir_semaphore_new(5) };
     if (job.client == NULL)
         return EXIT_FAILURE;
-    int status = coir_main(coir_do(fetch_all_step, COIR_ENV(struct fetch_all, .job = &job)), NULL);
+    size_t count = (size_t)(argc - 1);
+    int status = coir_main(coir_par_traverse(0, count, fetch, &job), NULL);
     coir_semaphore_drop(job.permits);
     http_client_drop(job.client);
     return status;

@@ -1,11 +1,16 @@
 /*
  * http_client.c - shows how a callback API of somebody else becomes a plain call
  *
- * One thread, the driver, owns the curl multi handle. A worker that starts a transfer hangs it into `arrived` and wakes the
- * driver, which takes it over into `running` and resumes its fiber when curl has ended it.
+ * One thread, the driver, owns the curl multi handle. Workers hang what they want of it into lists and wake it.
  *
- * coir_async gives every run its own zeroed `struct transfer`, which stays where it is until coir_resume(): so there is no
- * malloc for it, no reference count, and no question of who frees it.
+ *     a transfer is in   where it was hung by                what the driver does with it
+ *     arrived            start(), on a worker                adds it to the multi handle, and hangs it over into `running`
+ *     running            the driver                          ends it when curl has done with it
+ *     called_off         cancel(), on a worker, from either  ends it
+ *     no list            the driver, which is ending it      resumes its fiber; a cancel() that comes now leaves it alone
+ *
+ * coir_async gives every run its own zeroed `struct transfer`, which stays where it is until coir_resume() was called and cancel(), if it
+ * is called, has returned: so there is no malloc for it, no reference count, and no question of who frees it.
  *
  *     L  under `mutex`        D  the driver's alone        I  set before the driver starts, then only read
  */
@@ -14,29 +19,26 @@
 #include <curl/curl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct http_request { struct http_client *client; const char *url; };   /* env: what to do, the same for all runs of the io */
 
 struct transfer {                                   /* op: one run */
-    struct transfer      *next;                     /* L in `arrived`, D in `running` */
-    struct transfer     **link;                     /* D what points here */
-    CURL                 *easy;
+    struct transfer      *next, **link;             /* L  link: what points here; NULL in no list */
+    CURL                 *easy;                     /* D  from when it has been hung up, as are those below */
     coir_callback         k;
     struct http_response *response;
 };
 
 struct http_client {
-    struct http_options options;                    /* I */
     CURLM              *multi;                      /* D but for curl_multi_wakeup(), which any thread may call */
-    struct transfer    *running;                    /* D */
     pthread_t           driver;                     /* I */
     pthread_mutex_t     mutex;
-    struct transfer    *arrived;                    /* L */
-    bool                interrupted;                /* L */
-    bool                closing;                    /* L */
-    unsigned            in_flight, in_flight_max;   /* L */
+    struct transfer    *arrived, *running, *called_off;         /* L */
+    struct http_figures figures;                    /* L */
+    atomic_bool         closing;
 };
 
 /* -------------------------------------------------------------------------------------------------------- responses */
@@ -65,41 +67,36 @@ static size_t response_append(char *bytes, size_t one, size_t count, void *user)
     return size;
 }
 
+/* ----------------------------------------------------------------------------------------------- lists, under the mutex */
+
+static void transfer_hang(struct transfer **list, struct transfer *transfer)
+{
+    transfer->link = list;
+    transfer->next = *list;
+    if (transfer->next != NULL)
+        transfer->next->link = &transfer->next;
+    *list = transfer;
+}
+
+static void transfer_unhang(struct transfer *transfer)
+{
+    *transfer->link = transfer->next;
+    if (transfer->next != NULL)
+        transfer->next->link = transfer->link;
+    transfer->link = NULL;
+}
+
 /* -------------------------------------------------------------------------------------------- transfers, on a worker */
 
-static coir_value error_not_started(void)
+static coir_value error_of(CURLcode code)
 {
-    return coir_error_in("http_client", HTTP_NOT_STARTED, "interrupted before the request");
-}
-
-static coir_value error_no_memory(void)
-{
-    return coir_error_in("curl", CURLE_OUT_OF_MEMORY, "%s", curl_easy_strerror(CURLE_OUT_OF_MEMORY));
-}
-
-/* Hands the transfer to the driver. Gives false if the client takes no more. */
-static bool transfer_submit(struct http_client *client, struct transfer *transfer)
-{
-    pthread_mutex_lock(&client->mutex);
-    bool is_open = !client->interrupted;
-    if (is_open) {
-        transfer->next = client->arrived;
-        client->arrived = transfer;
-        client->in_flight++;
-        if (client->in_flight > client->in_flight_max)
-            client->in_flight_max = client->in_flight;
-    }
-    pthread_mutex_unlock(&client->mutex);
-    if (is_open)
-        curl_multi_wakeup(client->multi);           /* Not a word about the transfer any more: it may have ended already. */
-    return is_open;
+    return coir_error_in("curl", (int)code, "%s", curl_easy_strerror(code));
 }
 
 /* No option below can fail but for want of memory; a transfer without its URL then ends as CURLE_URL_MALFORMAT. */
-static void transfer_set_up(struct transfer *transfer, const char *url, const struct http_options *options)
+static void transfer_set_up(struct transfer *transfer, const char *url)
 {
     curl_easy_setopt(transfer->easy, CURLOPT_URL, url);
-    curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, options->timeout_ms);
     curl_easy_setopt(transfer->easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(transfer->easy, CURLOPT_MAXREDIRS, 10L);
     curl_easy_setopt(transfer->easy, CURLOPT_NOSIGNAL, 1L);
@@ -113,30 +110,56 @@ static void transfer_set_up(struct transfer *transfer, const char *url, const st
     curl_easy_setopt(transfer->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
     curl_easy_setopt(transfer->easy, CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+#if LIBCURL_VERSION_NUM >= 0x075700                 /* Who is called off while a name is looked up does not wait for the answer. */
+    curl_easy_setopt(transfer->easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
 }
 
 static void transfer_start(void *env, void *op, coir_callback k)
 {
     const struct http_request *request = env;
+    struct http_client *client = request->client;
     struct transfer *transfer = op;
 
     transfer->k = k;
     transfer->easy = curl_easy_init();
     transfer->response = calloc(1, sizeof *transfer->response);
-    bool has_memory = transfer->easy != NULL && transfer->response != NULL;
-    if (has_memory) {
-        transfer_set_up(transfer, request->url, &request->client->options);
-        if (transfer_submit(request->client, transfer))
-            return;
+    if (transfer->easy == NULL || transfer->response == NULL) {
+        curl_easy_cleanup(transfer->easy);
+        free(transfer->response);
+        coir_resume(k, coir_raise(error_of(CURLE_OUT_OF_MEMORY)));
+        return;
     }
-    curl_easy_cleanup(transfer->easy);
-    free(transfer->response);
-    coir_resume(k, coir_raise(has_memory ? error_not_started() : error_no_memory()));
+    transfer_set_up(transfer, request->url);
+    pthread_mutex_lock(&client->mutex);
+    transfer_hang(&client->arrived, transfer);
+    client->figures.in_flight++;
+    if (client->figures.in_flight > client->figures.in_flight_max)
+        client->figures.in_flight_max = client->figures.in_flight;
+    pthread_mutex_unlock(&client->mutex);
+    curl_multi_wakeup(client->multi);               /* Not a word about the transfer any more: it may have ended already. */
+}
+
+static void transfer_cancel(void *env, void *op)
+{
+    struct http_client *client = ((const struct http_request *)env)->client;
+    struct transfer *transfer = op;
+    pthread_mutex_lock(&client->mutex);
+    bool is_open = transfer->link != NULL;
+    if (is_open) {
+        transfer_unhang(transfer);
+        transfer_hang(&client->called_off, transfer);
+    }
+    pthread_mutex_unlock(&client->mutex);
+    if (is_open)
+        curl_multi_wakeup(client->multi);
 }
 
 coir_io *http_get(struct http_client *client, const char *url)
 {
-    static const coir_async_type transfer_type = { .op_size = sizeof(struct transfer), .start = transfer_start };
+    static const coir_async_type transfer_type = {
+        .op_size = sizeof(struct transfer), .start = transfer_start, .cancel = transfer_cancel
+    };
     return coir_async_copy(&transfer_type, COIR_ENV(struct http_request, .client = client, .url = url));
 }
 
@@ -154,60 +177,59 @@ static coir_result transfer_result(struct transfer *transfer, CURLcode code)
         return coir_ok(coir_own(response, &response_type));
     }
     response_drop(response);
-    if (code == CURLE_ABORTED_BY_CALLBACK)
-        return coir_raise(coir_error_in("http_client", HTTP_INTERRUPTED, "interrupted"));
-    return coir_raise(coir_error_in("curl", (int)code, "%s", curl_easy_strerror(code)));
+    return coir_raise(error_of(code));
 }
 
 static void transfer_end(struct http_client *client, struct transfer *transfer, CURLcode code)
 {
-    *transfer->link = transfer->next;
-    if (transfer->next != NULL)
-        transfer->next->link = transfer->link;
-
-    coir_result result = transfer_result(transfer, code);
-    curl_multi_remove_handle(client->multi, transfer->easy);    /* Closes the connection of one that was called off ... */
-    curl_easy_cleanup(transfer->easy);
     pthread_mutex_lock(&client->mutex);
-    client->in_flight--;
+    transfer_unhang(transfer);                                  /* From here on cancel() leaves it alone. */
+    client->figures.in_flight--;
     pthread_mutex_unlock(&client->mutex);
+
+    curl_multi_remove_handle(client->multi, transfer->easy);    /* Closes the connection of one that was called off ... */
+    coir_result result = transfer_result(transfer, code);
+    curl_easy_cleanup(transfer->easy);
     coir_resume(transfer->k, result);                           /* ... so it is over before the fiber gives its permit back. */
 }
 
-static void transfer_begin(struct http_client *client, struct transfer *transfer)
-{
-    transfer->link = &client->running;
-    transfer->next = client->running;
-    if (transfer->next != NULL)
-        transfer->next->link = &transfer->next;
-    client->running = transfer;
-    if (curl_multi_add_handle(client->multi, transfer->easy) != CURLM_OK)
-        transfer_end(client, transfer, CURLE_FAILED_INIT);
-}
-
-/* Takes over what has arrived, and does what the other threads asked for. Gives false when the client is being dropped. */
-static bool driver_listen(struct http_client *client)
+/* The next one to be added. It is in `running` from now on, if it has not been called off in the meantime. */
+static struct transfer *driver_next_arrived(struct http_client *client)
 {
     pthread_mutex_lock(&client->mutex);
-    struct transfer *arrived = client->arrived;
-    bool interrupted = client->interrupted, closing = client->closing;
-    client->arrived = NULL;
-    pthread_mutex_unlock(&client->mutex);
-
-    for (struct transfer *next; arrived != NULL; arrived = next) {
-        next = arrived->next;
-        transfer_begin(client, arrived);
+    struct transfer *transfer = client->arrived;
+    if (transfer != NULL) {
+        transfer_unhang(transfer);
+        transfer_hang(&client->running, transfer);
     }
-    while (interrupted && client->running != NULL)
-        transfer_end(client, client->running, CURLE_ABORTED_BY_CALLBACK);
-    return !closing;
+    pthread_mutex_unlock(&client->mutex);
+    return transfer;
+}
+
+static struct transfer *driver_next_called_off(struct http_client *client)
+{
+    pthread_mutex_lock(&client->mutex);
+    struct transfer *transfer = client->called_off;
+    pthread_mutex_unlock(&client->mutex);
+    return transfer;
+}
+
+/* Does what the workers want. */
+static void driver_listen(struct http_client *client)
+{
+    for (struct transfer *transfer; (transfer = driver_next_arrived(client)) != NULL; )
+        if (curl_multi_add_handle(client->multi, transfer->easy) != CURLM_OK)
+            transfer_end(client, transfer, CURLE_FAILED_INIT);
+    for (struct transfer *transfer; (transfer = driver_next_called_off(client)) != NULL; )
+        transfer_end(client, transfer, CURLE_ABORTED_BY_CALLBACK);
 }
 
 static void *driver_run(void *user)
 {
     struct http_client *client = user;
-    while (driver_listen(client)) {
+    while (!client->closing) {
         int left;
+        driver_listen(client);
         curl_multi_perform(client->multi, &left);
         for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &left)) != NULL; ) {
             struct transfer *transfer = NULL;
@@ -238,6 +260,7 @@ coir_io *http_accept(coir_io *answer)
 bool http_may_pass(const coir_value *error)
 {
     static const struct { const char *domain; int code; } passing[] = {
+        { "coir", COIR_TIMEOUT },
         { "http", 429 }, { "http", 500 }, { "http", 502 }, { "http", 503 }, { "http", 504 },
         { "curl", CURLE_COULDNT_RESOLVE_HOST }, { "curl", CURLE_COULDNT_CONNECT }, { "curl", CURLE_OPERATION_TIMEDOUT },
         { "curl", CURLE_GOT_NOTHING }, { "curl", CURLE_PARTIAL_FILE }, { "curl", CURLE_SEND_ERROR }, { "curl", CURLE_RECV_ERROR },
@@ -251,17 +274,16 @@ bool http_may_pass(const coir_value *error)
 
 /* ----------------------------------------------------------------------------------------------------------- client */
 
-struct http_client *http_client_new(const struct http_options *options)
+struct http_client *http_client_new(unsigned connections_max)
 {
     struct http_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return NULL;
-    client->options = *options;
     pthread_mutex_init(&client->mutex, NULL);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
         client->multi = curl_multi_init();
         if (client->multi != NULL) {
-            curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, options->connections_max);
+            curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)connections_max);
             if (pthread_create(&client->driver, NULL, driver_run, client) == 0)
                 return client;
             curl_multi_cleanup(client->multi);
@@ -277,9 +299,7 @@ void http_client_drop(struct http_client *client)
 {
     if (client == NULL)
         return;
-    pthread_mutex_lock(&client->mutex);
     client->closing = true;
-    pthread_mutex_unlock(&client->mutex);
     curl_multi_wakeup(client->multi);
     pthread_join(client->driver, NULL);
     curl_multi_cleanup(client->multi);
@@ -288,18 +308,10 @@ void http_client_drop(struct http_client *client)
     free(client);
 }
 
-void http_client_interrupt(struct http_client *client)
+struct http_figures http_client_figures(struct http_client *client)
 {
     pthread_mutex_lock(&client->mutex);
-    client->interrupted = true;
+    struct http_figures figures = client->figures;
     pthread_mutex_unlock(&client->mutex);
-    curl_multi_wakeup(client->multi);
-}
-
-unsigned http_client_in_flight_max(struct http_client *client)
-{
-    pthread_mutex_lock(&client->mutex);
-    unsigned in_flight_max = client->in_flight_max;
-    pthread_mutex_unlock(&client->mutex);
-    return in_flight_max;
+    return figures;
 }
