@@ -89,6 +89,10 @@ static inline coir_sim_options options_printed(const char *report, const char *t
     CHECK_INT(sscanf(strstr(line, ".steps_max"), ".steps_max = %llu", &steps), 1);
     if (strstr(line, ".changes_within") != NULL)
         CHECK_INT(sscanf(strstr(line, ".changes_within"), ".changes_within = %llu", &within), 1);
+    long long step_time = 0;
+    if (strstr(line, ".step_time_max") != NULL)
+        CHECK_INT(sscanf(strstr(line, ".step_time_max"), ".step_time_max = coir_ns(%lld)", &step_time), 1);
+    options.step_time_max = coir_ns(step_time);
     options.seed = seed;
     options.steps_max = steps;
     options.changes_within = within;

@@ -16,7 +16,7 @@
  *   Takes   every coir_io * (coir_io_ref() makes one more reference, for an io that is used twice) and every coir_value. Using an
  *           io after it was taken, without a reference of one's own, is undefined; the checking build (make CHECK=1) makes it a panic.
  *           Arrays, labels and `bytes` are copied. `env` is borrowed: it must outlive the io's runs.
- *   Gives   an io that you own. NULL when there is no memory, or when an io it was given is NULL: then all that came with it is
+ *   Gives   an io that you own. NULL when there is no memory, or when an io or a handle it was given is NULL: then all that came with it is
  *           dropped. So no check is needed while building: running NULL is a COIR_PANIC with ENOMEM. A bad argument (a NULL
  *           callback, a size of more than 64 KiB) gives an io that is a panic with EINVAL, naming the function.
  *   Copies  x_copy(..., fn, bytes, size) is x(..., fn, env) whose io holds a copy of `bytes`, aligned as by malloc(), and hands
@@ -181,7 +181,7 @@ COIR_API COIR_MUST_USE coir_io *coir_forever(coir_io *io);                  /* u
 /* coir_while: runs io until fn(env, its value) is false, and gives that value. */
 COIR_API COIR_MUST_USE coir_io *coir_while(coir_io *io, coir_test_fn *fn, void *env);
 COIR_API COIR_MUST_USE coir_io *coir_while_copy(coir_io *io, coir_test_fn *fn, const void *bytes, size_t size);
-/* coir_for_each: runs next, and fn on what it gives, until it gives none. */
+/* coir_for_each: runs next, and fn on what it gives, until it gives none (which coir_int(0) is, too). */
 COIR_API COIR_MUST_USE coir_io *coir_for_each(coir_io *next, coir_flat_map_fn *fn, void *env);
 COIR_API COIR_MUST_USE coir_io *coir_for_each_copy(coir_io *next, coir_flat_map_fn *fn, const void *bytes, size_t size);
 /* coir_rec: runs fn(env, self), where self is this very io, so that it can call itself: coir_io_ref(self) in what fn gives.
@@ -204,7 +204,7 @@ COIR_API COIR_MUST_USE coir_io *coir_rec_copy(coir_rec_fn *fn, const void *bytes
  * at once: each run has its own tries, pauses and times. In constant memory, as the loops.
  */
 
-/* coir_policy: for most cases. Zeroed: once. Without delay, give_up_after and only_if, a tries_max of 0 means once, otherwise no bound. */
+/* coir_policy: for most cases. A tries_max of 0 is no bound where delay, give_up_after or only_if is set; where nothing is, once. */
 typedef struct coir_policy {
     size_t        size;                                 /* set by COIR_POLICY(); 0: as of version 0.1 */
     uint64_t      tries_max;                            /* rounds in all */

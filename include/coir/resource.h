@@ -99,7 +99,7 @@ COIR_API COIR_MUST_USE coir_resource *coir_resource_attempt(coir_resource *resou
 
 /*
  * coir_resource_open: acquires, and gives an opened one, of type coir_opened_type: coir_opened_value() is what it holds, lent with it, and
- * coir_opened_close() releases it, telling the releases that outcome (NULL: success); closing twice does nothing. One that is dropped without
+ * coir_opened_close() releases it, telling the releases that outcome (NULL: success); running that io twice does nothing. One that is dropped without
  * being closed drops what it holds and runs no release. It cannot be shared.
  * For code that acquires and releases in different places; otherwise coir_use() is the safe one.
  */

@@ -164,6 +164,7 @@ typedef struct coir_explore_options {
     coir_duration foreign_wait;                         /* as in coir_sim_options */
     const coir_options *run;                            /* likewise */
     coir_explore_figures *figures;                      /* filled in at the end; NULL: not wanted */
+    coir_duration step_time_max;                        /* as in coir_sim_options: for time-outs that come in the midst of work */
 } coir_explore_options;
 
 #define COIR_EXPLORE_OPTIONS(...) (&(coir_explore_options){ .size = sizeof(coir_explore_options), __VA_ARGS__ })

@@ -45,7 +45,8 @@ typedef struct coir_type {
     void  (*print)(const void *object, FILE *out);
 } coir_type;
 
-/* coir_value: sixteen bytes, moved by plain assignment. Zeroed it is none, which is dropped without effect. */
+/* coir_value: sixteen bytes, moved by plain assignment. Zeroed it is none, which is dropped without effect; coir_int(0), coir_bool(false)
+ * and coir_lend(NULL) are the same value. */
 typedef struct coir_value {
     union { int64_t i64; uint64_t u64; double f64; bool flag; void *ptr; };
     const coir_type *type;                              /* NULL: plain bits, or a pointer that somebody else owns */

@@ -26,14 +26,14 @@
 NOINLINE coir_result coir__gave_null(const coir_fiber *fiber, const char *function)
 {
     char label[64];
-    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory (fiber%s)", function,
+    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory, or an io or a handle that it used was NULL (fiber%s)", function,
                         coir__fiber_label(fiber, label, sizeof label));
 }
 
 static NOINLINE coir_result ran_null(const coir_fiber *fiber)
 {
     char label[64];
-    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "a NULL io was run: no memory when it was built (fiber%s)",
+    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "a NULL io was run: no memory when it was built, or an io or a handle in it was NULL (fiber%s)",
                         coir__fiber_label(fiber, label, sizeof label));
 }
 

@@ -98,7 +98,7 @@ static inline enum next release_down_to(struct work *work, struct record *mark)
 
 static inline coir_result resource_gave_null(const char *what)
 {
-    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory", what);
+    return coir__panicf(DOMAIN_ERRNO, ENOMEM, "%s: its callback gave NULL: no memory, or an io or a handle that it used was NULL", what);
 }
 
 /* --------------------------------------------------------------------------------------------------------- records.c */

@@ -145,7 +145,7 @@ static struct trial trial_of(const struct explorer *explorer)
 {
     const coir_explore_options *options = &explorer->options;
     return (struct trial){ .options = { .size = sizeof(coir_sim_options), .steps_max = options->steps_max, .run = options->run,
-                                        .foreign_wait = options->foreign_wait } };
+                                        .foreign_wait = options->foreign_wait, .step_time_max = options->step_time_max } };
 }
 
 /* ----------------------------------------------------------------------------------------------------- depth first */
@@ -360,6 +360,8 @@ static void print_call(const char *title, const coir_sim_options *options, const
     fprintf(out, ", .policy = %s", policy_names[options->policy]);
     if (script == NULL && options->changes_within != 0)
         fprintf(out, ", .changes_within = %" PRIu64, options->changes_within);
+    if (options->step_time_max.ns > 0)
+        fprintf(out, ", .step_time_max = coir_ns(%" PRId64 ")", options->step_time_max.ns);
     fprintf(out, ", .steps_max = %" PRIu64 "%s", options->steps_max, options->run == NULL ? "" : ", .run = run");
     if (script != NULL) {
         fputs(", .schedule = \"", out);
@@ -418,6 +420,8 @@ static void report_success(const struct explorer *explorer)
         fprintf(explorer->report, "; %" PRIu64 " had not ended after %" PRIu64 " steps", figures->unfinished, explorer->options.steps_max);
     if (figures->complete)
         fprintf(explorer->report, "; there are no others with at most %u pre-emptions", explorer->options.preemptions_max);
+    else if (explorer->options.exhaustive)
+        fputs("; that is not all of them", explorer->report);
     fputs("\n", explorer->report);
 }
 
@@ -522,6 +526,8 @@ static const char *complete_explore_options(const coir_explore_options *given, c
         return "options.budget_max is no budget";
     if (complete->foreign_wait.ns < 0)
         return "options.foreign_wait is negative";
+    if (complete->step_time_max.ns < 0)
+        return "options.step_time_max is negative";
     if (complete->run != NULL && coir__options_bad(complete->run) != NULL)
         return coir__options_bad(complete->run);
     if (complete->runs == 0)
