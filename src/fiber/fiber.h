@@ -103,6 +103,14 @@ static inline struct coir__run *run_of(const coir_fiber *fiber) { return load_re
 /* coir__fiber_new: a fiber that will run io (taken, even when it fails), with one handle beside the run's reference, and the context
  * of `parent` (NULL: the run's). It is not started. NULL without memory. */
 coir_fiber *coir__fiber_new(struct coir__seat *seat, coir_io *io, bool borrowed, coir_fiber *parent);
+/* coir__fiber_is_child: of one that nobody else knows yet: who makes it waits for it. It begins without a request, also if the run calls off the
+ * rest. */
+static inline void coir__fiber_is_child(coir_fiber *fiber)
+{
+    store_relaxed(&fiber->asked, 0);                    /* relaxed, all three: nobody knows it yet */
+    store_relaxed(&fiber->requested, 0);
+    store_relaxed(&fiber->is_child, 1);
+}
 /* coir__fiber_end: after interp() said that it ended: its result is there. Wakes those who wait. The fiber may be gone afterwards. */
 void coir__fiber_end(struct coir__seat *seat, coir_fiber *fiber);
 /* coir__fiber_discard: one that will never run again, after coir__fiber_strip(), which takes it out of what it waits for. Drops all that it was

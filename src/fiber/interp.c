@@ -462,10 +462,10 @@ static coir_io *routine_release(coir_io *frame)
 
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
-/* A child that belongs to the scope that its parent is in, if there is one. NULL without memory. */
-static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
+/* One that belongs to the scope that its parent is in, if there is one, unless the parent waits for it. NULL without memory. */
+static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed, bool is_child)
 {
-    struct coir__scope *scope = coir__scope_of(parent);
+    struct coir__scope *scope = is_child ? NULL : coir__scope_of(parent);
     coir_fiber *fiber = coir__fiber_new(seat, child, borrowed, parent);
     if (likely(fiber == NULL || scope == NULL) || coir__scope_admit(scope, fiber))
         return fiber;
@@ -476,7 +476,7 @@ static coir_fiber *fork_new(struct coir__seat *seat, coir_fiber *parent, coir_io
 
 static coir_value fork_one(struct coir__seat *seat, coir_fiber *parent, coir_io *child, bool borrowed)
 {
-    coir_fiber *fiber = fork_new(seat, parent, child, borrowed);
+    coir_fiber *fiber = fork_new(seat, parent, child, borrowed, false);
     if (fiber == NULL)
         return coir__no_memory_value();
     seat->run->driver->start(seat, fiber, fiber, 1);
@@ -493,9 +493,11 @@ static coir_value fork_many(struct coir__seat *seat, coir_fiber *parent, coir_io
     for (; made < count && list.type == &coir_list_type; made++) {
         if (!borrowed)
             node->many.index = made + 1;                /* the item is the fiber's, also if there will be none */
-        coir_fiber *fiber = fork_new(seat, parent, node->items[made], borrowed);
+        coir_fiber *fiber = fork_new(seat, parent, node->items[made], borrowed, node->flags & NODE_SAVED);
         if (fiber == NULL)
             break;
+        if (node->flags & NODE_SAVED)
+            coir__fiber_is_child(fiber);
         coir__list_add(&list, coir_own(fiber, &coir_fiber_type));
         *(first == NULL ? &first : &last->next) = fiber;
         last = fiber;

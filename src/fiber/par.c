@@ -250,9 +250,7 @@ static bool child_make(struct group *group, struct coir__seat *seat, struct chil
     coir_fiber *fiber = io == NULL ? NULL : coir__fiber_new(seat, io, borrowed, group->parent);
     if (fiber == NULL)
         return false;
-    store_relaxed(&fiber->asked, 0);                    /* relaxed, all three: nobody knows it yet */
-    store_relaxed(&fiber->requested, 0);
-    store_relaxed(&fiber->is_child, 1);
+    coir__fiber_is_child(fiber);
     *child = (struct child){ .fiber = fiber };
     coir__fiber_watch_new(fiber, &child->watched, &group->watch);
     if (scope == NULL || coir__scope_admit(scope, fiber))
@@ -570,6 +568,15 @@ bool coir__is_ancestor(const coir_fiber *other, coir_fiber *fiber)
         fiber = parent;
     }
     return false;
+}
+
+/* A node that says something else, as that there are too many of them, has no such flag. */
+coir_io *coir__children(size_t count, coir_io *const *ios)
+{
+    coir_io *node = coir_parallel(count, ios);
+    if (node != NULL && node->op == OP_PARALLEL)
+        node->flags |= NODE_SAVED;
+    return node;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the frame */

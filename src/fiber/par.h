@@ -21,6 +21,10 @@ coir_io *coir__group(coir_io *node, bool borrowed, coir_value list);
 coir_io *coir__pull(const coir_fiber *fiber, coir_io *frame, coir_result *result);
 bool coir__pulled(coir_io *frame, coir_result *result);
 
+/* coir__children: as coir_parallel(), for who waits for all their ends himself whatever happens: they begin without a request, belong to no scope, and
+ * nobody asks them to end. */
+coir_io *coir__children(size_t count, coir_io *const *ios);
+
 /* coir__is_ancestor: whether `fiber` is a child of other, or a child's child, and so on: then it ends before other does. While it cannot end. */
 bool coir__is_ancestor(const coir_fiber *other, coir_fiber *fiber);
 

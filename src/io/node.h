@@ -49,7 +49,8 @@ enum node_flags {
     NODE_CAPTURED = 4,                                  /* env points to bytes at the node's own end */
     NODE_OWNS     = 8,                                  /* its last two words are a struct owned_env */
     NODE_FINAL    = 16,                                 /* a frame in its finalizing part: MERGE, ROUTINE */
-    NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome`; of HOLD: acquired */
+    NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome`; of HOLD: acquired; of PARALLEL:
+                                                         * they are children, see coir__children() */
     NODE_SOLE     = 128,                                /* the value that it carries cannot be shared: known before anybody may take it */
     NODE_ASIDE    = 64                                  /* of one with `many`: too many items for the node, they stand elsewhere */
 };

@@ -6,6 +6,7 @@
  * nobody wants it, all is released and the failure is the result.
  */
 #include "fiber/join.h"
+#include "fiber/par.h"
 #include "resource/use.h"
 
 /* A resource that a callback has just made: the use keeps it. */
@@ -240,7 +241,8 @@ enum next coir__open_resource(struct work *work)
 
 /*
  * Each is acquired by a fiber of its own, and opened, so that the fiber's result is what it acquired. All are started, or none; what waits for their
- * ends is made before: once one has begun nothing needs memory until all that they acquired is taken over.
+ * ends is made before: once one has begun nothing needs memory until all that they acquired is taken over. They are children, no members of a scope
+ * that the use is in: that would cancel them though the acquisition is masked, and fail for what a coir_resource_catch() takes.
  */
 struct sides {                                          /* the cell's list is its owner */
     _Atomic bool failed;                                /* who has not begun need not */
@@ -295,7 +297,7 @@ static coir_io *sides_io(const coir_resource *resource, struct sides *sides)
         struct side side = { resource->items[i], sides };
         ios[i] = coir_finally_fn_copy(coir_suspend_copy(open_side, &side, sizeof side), note_side_failure, &side, sizeof side);
     }
-    coir_io *io = coir_parallel(resource->count, ios);
+    coir_io *io = coir__children(resource->count, ios);
     coir__free(ios, (resource->count + 1) * sizeof *ios);
     return io;
 }

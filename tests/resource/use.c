@@ -143,6 +143,35 @@ TEST(use, side_by_side_and_released_in_reverse_order)
     RUNS(coir_use(coir_resource_par_zip(0, NULL), look_at, NULL), "OK 0", "use0")
 }
 
+static coir_io *after(int ms, coir_io *io) { return coir_then(coir_sleep(coir_ms(ms)), io); }
+
+TEST(use, side_by_side_in_a_scope_a_failure_is_the_acquisitions_alone)
+{
+    FOR_SEEDS(options) {
+        coir_resource *all = coir_resource_par_zip(2, (coir_resource *[]){ one(1), failing_one(6) });
+        CHECK_STR(simulated(options, coir_scope(coir_use(coir_resource_catch(all, in_place, NULL), give_value, NULL))), "OK 6");
+        CHECK_INT(atomic_load(&things_alive), 0);
+    }
+}
+
+TEST(use, side_by_side_masked_is_called_off_neither_by_a_scope_nor_with_the_rest_of_a_run)
+{
+    FOR_SEEDS(options) {
+        coir_resource *all = coir_resource_par_zip(1, (coir_resource *[]){ coir_resource_then(one(1), coir_resource_lift(after(10, noting("both")))) });
+        coir_io *used = coir_uncancelable(after(10, coir_with(all, noting("use"))));
+        CHECK_STR(simulated(options, coir_scope(coir_then(coir_fork(after(5, coir_fail(coir_int(7)))), used))), "ERROR 7");
+        CHECK_STR(notes(), "+1 both use ~1o -1");
+    }
+    FOR_SEEDS(options) {
+        const coir_options run = { .size = sizeof run, .cancel_rest = true };
+        coir_resource *all = coir_resource_par_zip(2, (coir_resource *[]){ one(1), coir_resource_lift(after(10, noting("both"))) });
+        coir_io *last = coir_finally(coir_never(), after(10, coir_with(all, noting("use"))));
+        options->run = &run;
+        CHECK_STR(simulated(options, coir_then(coir_fork(last), coir_sleep(coir_ms(5)))), "OK 0");
+        CHECK_STR(notes(), "+1 both use ~1o -1");
+    }
+}
+
 TEST(use, failures_of_the_acquisition_can_be_taken_and_those_of_the_use_not)
 {
     RUNS(coir_use(coir_resource_catch(failing_one(5), in_place, NULL), look_at, NULL), "OK 0", "+5 use5 ~5o -5")
