@@ -42,7 +42,8 @@ COIR_API COIR_MUST_USE coir_io *coir_fork(coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_parallel(size_t count, coir_io *const *ios);
 
 /* coir_join: waits for the fiber's end; its result becomes the caller's.
- * Fails    a fiber that was canceled is an error, code COIR_CHILD_CANCELED; joining oneself is a panic, code COIR_DEADLOCK. */
+ * Fails    a fiber that was canceled is an error, code COIR_CHILD_CANCELED, alone: if its finalizers failed, and nobody sees that in another way,
+ *          options.on_unseen_failure is told. Joining oneself is a panic, code COIR_DEADLOCK. */
 COIR_API COIR_MUST_USE coir_io *coir_join(coir_fiber *fiber);
 /* coir_wait: waits for a fiber or for all of a list of them. Gives a list of boxed results, in the order of the argument, whatever
  * they are. A value that is no fiber, or a list with one, is a panic, code EINVAL. */

@@ -34,14 +34,12 @@ void coir__note_edge_end(coir_io *frame)
 
 /* --------------------------------------------------------------------------------------------------------------- join */
 
-/* A child's cancellation is not the joiner's. */
+/* A child's cancellation is not the joiner's. What it failed with while it unwound the joiner is not given, so that stays unseen. */
 static NOINLINE coir_result joined_slow(coir_fiber *fiber)
 {
-    coir_result result = coir__fiber_result(fiber);
-    if (result.tag != COIR_CANCELED)
-        return result;
+    if (fiber->result.tag != COIR_CANCELED)
+        return coir__fiber_result(fiber);
     char label[64];
-    coir_result_drop(&result);
     return coir_raise(coir__error(DOMAIN_COIR, COIR_CHILD_CANCELED, "coir_join: fiber%s was canceled",
                                   coir__fiber_label(fiber, label, sizeof label)));
 }

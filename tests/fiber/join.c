@@ -47,6 +47,26 @@ TEST(join, canceled_child_is_an_error_of_the_joiner)
     }
 }
 
+static void count_call(void *calls, uint64_t id, const coir_result *failure) { (void)id; (void)failure; atomic_fetch_add((atomic_int *)calls, 1); }
+
+TEST(join, what_a_canceled_child_failed_with_while_it_unwound_is_unseen_and_told)
+{
+    FOR_SCHEDULES(options) {
+        atomic_int told = 0;
+        coir_io *fails = coir_finally(ending(COIR_CANCELED, 0), coir_fail(coir_int(3)));
+        coir_io *panics = coir_finally(ending(COIR_CANCELED, 0), coir_panicf("finalizer"));
+        coir_options listening = *options;
+        listening.on_unseen_failure = count_call;
+        listening.env = &told;
+        CHECK_STR(outcome_under(&listening, joined(fails)), "ERROR CHILD_CANCELED");
+        CHECK_INT(atomic_load(&told), 1);
+        CHECK_STR(outcome_under(&listening, joined(panics)), "ERROR CHILD_CANCELED");
+        CHECK_INT(atomic_load(&told), 2);
+        CHECK_STR(outcome_under(&listening, joined(ending(COIR_CANCELED, 0))), "ERROR CHILD_CANCELED");
+        CHECK_INT(atomic_load(&told), 2);
+    }
+}
+
 TEST(join, joining_oneself_is_a_panic_at_once)
 {
     FOR_SCHEDULES(options) {
