@@ -354,6 +354,24 @@ static const struct coir__prim ask_self_prim = {
 
 coir_io *coir_cancel_self(void) { return coir__prim_new(&ask_self_prim, NULL, 0); }
 
+/* All are asked before the first is woken, but for those of other runs. */
+static void request_all(const coir_value *fibers)
+{
+    size_t count = coir_list_size(fibers);
+    for (size_t i = 0; i < count; i++) {
+        coir_fiber *fiber = coir_fiber_of(coir_list_at(fibers, i));
+        if (seat_is_of(run_of(fiber)))
+            coir__cancel_note(fiber);
+        else
+            coir__cancel_request(fiber);
+    }
+    for (size_t i = 0; i < count; i++) {
+        coir_fiber *fiber = coir_fiber_of(coir_list_at(fibers, i));
+        if (seat_is_of(run_of(fiber)))
+            coir__cancel_poke(fiber);
+    }
+}
+
 /* One after the other is as good as all at once, when all have been asked before. */
 static coir_io *cancel_at(void *list, size_t index)
 {
@@ -364,8 +382,7 @@ static coir_io *cancel_at(void *list, size_t index)
 static coir_io *cancel_all_of(void *env, coir_value *fibers)
 {
     (void)env;
-    for (size_t i = 0; i < coir_list_size(fibers); i++)
-        coir__cancel_request(coir_fiber_of(coir_list_at(fibers, i)));
+    request_all(fibers);
     return coir_as(coir_traverse(coir_list_size(fibers), cancel_at, fibers->ptr), coir_none());        /* which keeps what it is lent */
 }
 

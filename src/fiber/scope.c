@@ -107,13 +107,16 @@ bool coir__scope_admit(struct coir__scope *scope, coir_fiber *fiber)
 }
 
 /* L. Nobody waits for a lock of ours when it is made ready, so it may be done here; and a member that is in the list is alive. One whose parent
- * waits for it is asked by that. */
+ * waits for it is asked by that. All are asked before the first is woken: see coir__cancel_note(). */
 static void ask_members(struct coir__scope *scope)
 {
     scope->canceling = true;
     for (coir_io *frame = scope->members; frame != NULL; frame = frame->member.next)
         if (!load_relaxed(&frame->member.fiber->is_child))
-            coir__cancel_request(frame->member.fiber);
+            coir__cancel_note(frame->member.fiber);
+    for (coir_io *frame = scope->members; frame != NULL; frame = frame->member.next)
+        if (!load_relaxed(&frame->member.fiber->is_child))
+            coir__cancel_poke(frame->member.fiber);
 }
 
 void coir__scope_adopt(struct coir__scope *scope, coir_fiber *fiber)

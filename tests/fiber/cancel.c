@@ -410,6 +410,42 @@ TEST(cancel, all_of_a_list_are_asked_before_the_first_is_waited_for)
     }
 }
 
+/* Who has the one permit keeps it, and waits. All others wait for it. */
+struct queue { coir_semaphore *one; atomic_int came, served; };
+
+static coir_io *in_queue(struct queue *queue)
+{
+    return coir_then(counting(&queue->came), coir_with_permits(queue->one, 1, coir_then(counting(&queue->served), coir_never())));
+}
+
+enum { QUEUED = 5000 };
+
+static coir_io *fork_one(void *queue, size_t index) { (void)index; return coir_fork(in_queue(queue)); }
+static bool is_coming(void *queue_, const coir_value *value)
+{
+    const struct queue *queue = queue_;
+    (void)value;
+    return queue->came < QUEUED || queue->served == 0;
+}
+static coir_io *until_quiet(struct queue *queue) { return coir_then(coir_while(coir_yield(), is_coming, queue), coir_sleep(coir_ms(2))); }
+static coir_io *cancel_them(void *queue, coir_value *fibers) { return coir_then(until_quiet(queue), coir_cancel_all(fibers)); }
+
+TEST_REAL(cancel, what_one_of_many_gives_back_when_it_is_called_off_none_of_the_others_takes, "a request is one step of a simulation")
+{
+    FOR_WORKERS(workers, 2, 4)
+        for (int round = 0; round < scaled(40); round++) {
+            CASE("round %d", round);
+            struct queue queue = { .one = coir_semaphore_new(1) };
+            CHECK_STR(outcome(workers, coir_flat_map(copies_of(QUEUED, in_queue(&queue)), cancel_them, &queue)), "OK 0");
+            CHECK_INT(atomic_load(&queue.served), 1);
+            queue.came = queue.served = 0;
+            coir_io *members = coir_then(coir_traverse(QUEUED, fork_one, &queue), until_quiet(&queue));
+            CHECK_STR(outcome(workers, coir_scope(coir_then(members, coir_fail(coir_int(1))))), "ERROR 1");
+            CHECK_INT(atomic_load(&queue.served), 1);
+            coir_semaphore_drop(queue.one);
+        }
+}
+
 static coir_result tell_mask(void *env)
 {
     (void)env;
