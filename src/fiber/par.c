@@ -555,13 +555,20 @@ static struct waits_for group_waits_for(const coir_io *frame)
     return (struct waits_for){ .holder = id, .for_fiber = true, .run = run_of(group->parent), .is_let_be = true };
 }
 
+/* Whether the parent waits for all its children, called off as it is or will be. A pair that is settled has let go of the loser. */
+static bool waits_for_all(const struct group *group)
+{
+    const struct kind *kind = kind_of(group);
+    return !kind->leaves || (!kind->leaves_all && !load_relaxed(&group->settled));
+}
+
 bool coir__is_ancestor(const coir_fiber *other, coir_fiber *fiber)
 {
     while (load_relaxed(&fiber->is_child)) {            /* relaxed: of a child its group does not change; who is let go has no ancestors */
         spin_lock(&fiber->lock);
         struct watch *watch = coir__fiber_watched_by(fiber);
         struct group *group = watch == NULL || watch->told != group_told ? NULL : container_of(watch, struct group, watch);
-        coir_fiber *parent = group == NULL || kind_of(group)->leaves ? NULL : group->parent;
+        coir_fiber *parent = group == NULL || !waits_for_all(group) ? NULL : group->parent;
         spin_unlock(&fiber->lock);
         if (parent == NULL || parent == other)
             return parent != NULL;

@@ -839,6 +839,18 @@ TEST(par, a_child_may_cancel_the_owner_of_its_scope_and_who_waits_for_that)
     }
 }
 
+TEST(par, a_member_inside_a_pair_may_cancel_who_waits_for_the_pair)
+{
+    coir_fiber *parent = NULL;
+    FOR_SEEDS(options) {
+        coir_io *member = after(1, coir_uncancelable(coir_then(canceling(&parent), noting("at once"))));
+        coir_io *holding = coir_finally(coir_scope(coir_then(coir_fork(member), coir_never())), noting("released"));
+        CHECK_STR(simulated(options, placing(&parent, coir_race_pair(holding, lingering("other")))), "CANCELED 0");
+        CHECK_CONTAINS(notes(), "released");
+        drop_handle(&parent);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------------ bad input */
 
 TEST(par, what_cannot_be_has_a_clear_answer)
