@@ -757,10 +757,8 @@ static struct result asked_for(struct fiber *fiber)
 
 static struct result join(struct value handle)
 {
-    struct result r = asked_for(handle.object->fiber);
-    if (r.tag != COIR_CANCELED)
-        return r;
-    drop_result(&r);
+    if (handle.object->fiber->result.tag != COIR_CANCELED)
+        return asked_for(handle.object->fiber);
     return result_of(COIR_ERROR, error("coir", COIR_CHILD_CANCELED, 0));
 }
 
