@@ -76,6 +76,18 @@ struct coir__seat {
 
 static inline bool seat_is_of(const struct coir__run *run) { return coir__me.seat != NULL && coir__me.seat->run == run; }
 
+/* In its run nobody can end the run while it wakes somebody; from outside the run is pinned, from before the claim until after the wake-up. */
+static inline void pin_foreign(struct coir__run *run)
+{
+    if (unlikely(!seat_is_of(run)))
+        run->driver->pin(run);
+}
+static inline void unpin_foreign(struct coir__run *run)
+{
+    if (unlikely(!seat_is_of(run)))
+        run->driver->unpin(run);
+}
+
 /* coir__options_bad: what about options of a run cannot serve, whoever drives it; NULL: nothing. */
 const char *coir__options_bad(const coir_options *options);
 /* coir__run_init, coir__run_done: the parts above. done gives back the slabs that no handle needs, and tells the unseen failures. */

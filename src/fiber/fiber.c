@@ -369,12 +369,6 @@ void coir_fiber_drop(coir_fiber *fiber)
         ref_drop(fiber);
 }
 
-static inline void unpin_foreign(struct coir__run *run)
-{
-    if (unlikely(!seat_is_of(run)))
-        run->driver->unpin(run);
-}
-
 static inline enum claim claim_waiting(coir_fiber *waiting)
 {
     struct coir__run *run = run_of(waiting);
@@ -413,6 +407,8 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)                             
             claim = claimed.claim;
         } else {
             claim = claim_waiting(other);
+            if (claim != CLAIM_LOST)
+                waiter_win(waiter);
         }
         if (claim == CLAIM_LOST)
             continue;

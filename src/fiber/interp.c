@@ -58,41 +58,17 @@ static void again_drop(void *node) { coir_io_drop(node); }
 static void *again_share(void *node) { return coir_io_ref(node); }
 static const coir_type again_type = { "coir_again", again_drop, again_share, NULL };
 
-/* What a borrowed node carries is shared, or, if it cannot be, taken by the first who comes. The others must not even look at it: it may
- * be gone. */
-static bool take_from_shared(coir_io *node)
-{
-    uint32_t refs = load_acquire(&node->refs);
-    while (!(refs & NODE_TAKEN))
-        if (cas_acq_rel(&node->refs, &refs, refs | NODE_TAKEN))
-            return true;
-    return false;
-}
-
-static NOINLINE coir_value taken_before(const coir_value *value)
-{
-    bool named = value->type != NULL && value->type->name != NULL;
-    return coir_panic_value("a %s cannot be shared: the io that carries it runs a second time", named ? value->type->name : "value");
-}
-
-static NOINLINE coir_value value_of_shared(coir_io *node, const coir_value *value)
-{
-    if (!(node->flags & NODE_SOLE))
-        return coir_share(value);
-    return take_from_shared(node) ? *value : taken_before(value);
-}
-
 static NOINLINE coir_result result_of_shared(coir_io *node)
 {
     coir_result carried = { node->failure.tag, node->value, node->failure.also };
     if (!(node->flags & NODE_SOLE))
         return coir_result_share(&carried);
-    return take_from_shared(node) ? carried : coir__panic_of(taken_before(&node->value));
+    return coir__take_from_shared(node) ? carried : coir__panic_of(coir__taken_before(&node->value));
 }
 
 static inline coir_value value_of(coir_io *node, bool borrowed, const coir_value *value)
 {
-    return borrowed ? value_of_shared(node, value) : *value;
+    return borrowed ? coir__value_of_shared(node, value) : *value;
 }
 
 /* OK with the value, unless it stands for a panic. */

@@ -96,9 +96,11 @@ static void join_disarm(coir_fiber *fiber, coir_io *frame)
 static void join_drop(coir_io *node) { coir_fiber_drop(node->object); }
 static struct waits_for join_waits_for(const coir_io *frame) { return waits_for_fiber(frame->object); }
 
+static bool join_has_come(const coir_io *frame) { return waiter_has_won(&frame->prim_own.waiter); }
+
 static const struct coir__prim join_prim = {
     .name = "join", .awaits = "the end of a fiber", .size = NODE_SIZE_OF(prim_own), .attempt = join_attempt, .arm = join_arm,
-    .woken = join_woken, .disarm = join_disarm, .drop = join_drop, .waits_for = join_waits_for,
+    .woken = join_woken, .disarm = join_disarm, .drop = join_drop, .waits_for = join_waits_for, .has_come = join_has_come,
 };
 
 coir_io *coir_join(coir_fiber *fiber)

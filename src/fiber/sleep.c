@@ -52,14 +52,22 @@ static void sleep_disarm(coir_fiber *fiber, coir_io *frame)
     run_of(fiber)->driver->timer_disarm(&sleep_of(frame)->timer);
 }
 
+/* Taken out of its set, it has gone off. (One beyond the end of time was never in one.) */
+static bool sleep_has_come(const coir_io *frame)
+{
+    struct timer *timer = &sleep_of(frame)->timer;
+    return timer->due != INT64_MAX && load_acquire(&timer->home) == NULL;
+}
+
 static const struct coir__prim sleep_prim = {
     .name = "sleep", .awaits = "a moment (coir_sleep)", .size = sizeof(struct sleep), .attempt = sleep_attempt,
-    .arm = sleep_arm, .disarm = sleep_disarm,
+    .arm = sleep_arm, .disarm = sleep_disarm, .has_come = sleep_has_come,
 };
 
 static const struct coir__prim sleep_until_prim = {
     .name = "sleep_until", .awaits = "a moment (coir_sleep_until)", .size = sizeof(struct sleep),
     .attempt = sleep_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm,
+    .has_come = sleep_has_come,
 };
 
 coir_io *coir_sleep(coir_duration duration)

@@ -63,12 +63,19 @@ static inline void wait_begin(struct wait *wait)                                
     store_relaxed(&wait->word, (wait_generation_of(word) + 1) << WAIT_STATE_BITS | WAIT_ARMING);
 }
 
-/* wait_give_up: by the worker, when arm() found that there is nothing to wait for and nobody can know of the wait. */
+/* wait_give_up: by the worker, when arm() found that there is nothing to wait for and nobody can know of the wait, or it has been taken back. */
 static inline void wait_give_up(struct wait *wait)                                      /* MODEL wait.pml: give_up */
 {
     uint64_t word = load_relaxed(&wait->word);
-    invariant(wait_state_of(word) == WAIT_ARMING);
-    store_relaxed(&wait->word, word - WAIT_ARMING + WAIT_RUNNING);
+    invariant(wait_state_of(word) == WAIT_ARMING || wait_state_of(word) == WAIT_RUNNING);
+    store_relaxed(&wait->word, (word & ~(uint64_t)WAIT_STATE_MASK) | WAIT_RUNNING);
+}
+
+/* wait_take_back: by the worker, while it still registers: ends the wait itself. False: somebody has claimed it before. */
+static inline bool wait_take_back(struct wait *wait)
+{
+    uint64_t word = load_relaxed(&wait->word);
+    return wait_state_of(word) == WAIT_ARMING && cas_acq_rel(&wait->word, &word, word - WAIT_ARMING + WAIT_RUNNING);
 }
 
 /* wait_let_go: by the worker, last of all. True: the fiber is no longer its own. False: the wait has been ended, go on. */

@@ -190,6 +190,30 @@ const char *coir__callback_bad(any_fn *fn, struct env_given given)
     return given.bytes > 0 && given.env == NULL ? "bytes is NULL" : NULL;
 }
 
+/* What a borrowed node carries is shared, or, if it cannot be, taken by the first who comes. The others must not even look at it: it may
+ * be gone. */
+bool coir__take_from_shared(coir_io *node)
+{
+    uint32_t refs = load_acquire(&node->refs);
+    while (!(refs & NODE_TAKEN))
+        if (cas_acq_rel(&node->refs, &refs, refs | NODE_TAKEN))
+            return true;
+    return false;
+}
+
+coir_value coir__taken_before(const coir_value *value)
+{
+    bool named = value->type != NULL && value->type->name != NULL;
+    return coir_panic_value("a %s cannot be shared: the io that carries it runs a second time", named ? value->type->name : "value");
+}
+
+coir_value coir__value_of_shared(coir_io *node, const coir_value *value)
+{
+    if (!(node->flags & NODE_SOLE))
+        return coir_share(value);
+    return coir__take_from_shared(node) ? *value : coir__taken_before(value);
+}
+
 coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number)
 {
     coir_io *node = coir__node_new(OP_PRIM, size);

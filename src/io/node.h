@@ -70,6 +70,9 @@ struct coir_schedule;                                   /* io/retry.h */
 
 /* A fiber that waits, in the queue of what it waits for. */
 struct waiter { struct waiter *next, *prev; coir_fiber *fiber; };
+/* waiter_win: by who has claimed its wait, and had it out of the queue before. Of a fiber that stands in several queues it says which it was. */
+static inline void waiter_win(struct waiter *waiter) { waiter->next = waiter; }
+static inline bool waiter_has_won(const struct waiter *waiter) { return waiter->next == waiter; }
 
 /* A run of RETRY. After what it goes round again: bits 1 << tag. Behind it in the node, two words for each part of the schedule. */
 struct retry { uint8_t again_after; bool pausing; uint64_t tries; int64_t first_began, began, pause; };
@@ -202,6 +205,12 @@ static ALWAYS_INLINE void coir__node_free(coir_io *node)
     }
     coir__node_retire(node);
 }
+
+/* coir__value_of_shared: the value that a node which others may run too carries: shared, or, of what cannot be, given to the first who asks; to others
+ * coir__taken_before(), a panic. */
+bool coir__take_from_shared(coir_io *node);
+coir_value coir__taken_before(const coir_value *value);
+coir_value coir__value_of_shared(coir_io *node, const coir_value *value);
 
 /* coir__node_sole: whether the caller's reference is the only one. The acquire pairs with the release of those who gave theirs up:
  * what they did to the node comes before what we do. */

@@ -9,9 +9,13 @@
 
 #include "io/node.h"
 
+struct ck_spinlock_fas;
+struct claimed;                                         /* sync/queue.h: fibers that are to be woken */
+
 enum prim_step {
     PRIM_DONE,                                          /* *result says how */
-    PRIM_WAIT                                           /* attempt: arm it; arm, woken: the fiber waits */
+    PRIM_WAIT,                                          /* attempt: arm it; arm, woken: the fiber waits */
+    PRIM_PREPARE                                        /* poll alone */
 };
 
 struct coir__run;
@@ -24,6 +28,27 @@ struct waits_for {
     uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
     bool     is_let_be;                                 /* no verdict ends it: it ends when that fiber does (cancel, race, scope) */
     bool     gives_way;                                 /* of one that is let be: in a ring of nothing else it ends at once, as OK (cancel) */
+};
+
+/*
+ * How a primitive whose wait ends by taking something away (an item, a permit, a lock) takes part in an alternative: what arm() does, in pieces, so
+ * that the guards of several objects can be held at once. One that has no such table waits for what stays as it is once it has come (an end, a
+ * moment, a promise): its arm() and disarm() are used as they are.
+ */
+struct coir__offer {
+    struct ck_spinlock_fas *(*guard)(const coir_io *frame);
+    /* begin, end: of one run of the frame, first and last: what it takes out of a shared node and gives up again. begin: false: *result says why.
+     * NULL: nothing of that kind. */
+    bool (*begin)(coir_io *frame, coir_result *result);
+    void (*end)(coir_io *frame);
+    /* prepare: before the guard is taken: memory that poll() may need. False: none is to be had. NULL: nothing to prepare. */
+    bool (*prepare)(coir_io *frame);
+    /* poll: under the guard: does it, if that takes no waiting. PRIM_PREPARE: prepare() again, others were faster. Whom it wakes goes to `claimed`. */
+    enum prim_step (*poll)(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed);
+    /* enqueue: under the guard, after poll() said PRIM_WAIT: registers the frame. False: nobody could ever serve it: *result says so. */
+    bool (*enqueue)(coir_fiber *fiber, coir_io *frame, coir_result *result);
+    /* settle: when the guard is free again: makes, of what poll() or enqueue() has left in *result, what it means: errors need memory. */
+    void (*settle)(coir_fiber *fiber, coir_io *frame, coir_result *result);
 };
 
 struct coir__prim {
@@ -48,6 +73,8 @@ struct coir__prim {
     void (*cancel)(coir_fiber *fiber, coir_io *frame);
     void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
+    const struct coir__offer *offer;                    /* NULL: see there */
+    bool (*has_come)(const coir_io *frame);             /* no offer: whether what is waited for has ended the wait, when woken; NULL: never a case */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };
 

@@ -12,23 +12,17 @@ coir_result coir__handle_abandoned(const coir_fiber *fiber, const char *function
                         function, coir__fiber_label(fiber, label, sizeof label), awaits, serial);
 }
 
-/* A run that is not the caller's is pinned before the claim: after it nothing else keeps it. */
-void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed *claimed)   /* MODEL handle.pml: claim */
+void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed_waits *claimed)   /* MODEL handle.pml: claim */
 {
-    if (handle_refs_of(load_acquire(&handle->word)) - 1 != load_relaxed(&handle->waiting))
-        return;
+    coir_fiber **last = &claimed->first, *fiber;
+    while (*last != NULL)
+        last = &(*last)->next;
     while (!queue_is_empty(queue)) {
-        struct coir__run *run = run_of(queue->first->fiber);
-        coir_fiber *fiber;
-        if (!seat_is_of(run))
-            run->driver->pin(run);
-        if (handle_queue_claim(handle, queue, &fiber) != CLAIM_LOST) {
-            fiber->next = NULL;
-            *claimed->last = fiber;
-            claimed->last = &fiber->next;
-        } else if (!seat_is_of(run)) {
-            run->driver->unpin(run);
-        }
+        if (handle_queue_claim(handle, queue, &fiber) == CLAIM_LOST)
+            continue;
+        fiber->next = NULL;
+        *last = fiber;
+        last = &fiber->next;
     }
 }
 
@@ -38,13 +32,14 @@ static enum claim claim_of(coir_fiber *fiber)
     return wait_state_of(load_acquire(&fiber->wait.word)) == WAIT_TAKEN ? CLAIM_PARKED : CLAIM_EARLY;
 }
 
-void coir__handle_wake(struct claimed *claimed, const char *function, const char *awaits, uint64_t serial)   /* MODEL handle.pml: wake */
+void coir__handle_wake(struct claimed_waits *claimed, const char *function, const char *awaits, uint64_t serial)   /* MODEL handle.pml: wake */
 {
+    CLAIMED(woken);
     for (coir_fiber *next, *fiber = claimed->first; fiber != NULL; fiber = next) {
-        struct coir__run *run = run_of(fiber);
         next = fiber->next;
-        coir__deliver(fiber, claim_of(fiber), coir__handle_abandoned(fiber, function, awaits, serial));
-        if (!seat_is_of(run))
-            run->driver->unpin(run);
+        coir_result panic = coir__handle_abandoned(fiber, function, awaits, serial);
+        coir__set(&fiber->result, &panic);
+        claimed_add(&woken, fiber, claim_of(fiber));
     }
+    claimed_make_ready(&woken);
 }

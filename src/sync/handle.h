@@ -102,10 +102,15 @@ static inline enum claim handle_queue_claim(struct handle *handle, struct queue 
 
 /* ------------------------------------------------------------------------------------------------------------- abandoned */
 
-/* coir__handle_claim: for one whose handle_let_go() said ABANDONED, under the guard: takes out the waiters if they are all that would be left.
- * coir__handle_wake: when the guard is free again: wakes those whose claims were won. Then the reference can be given up. */
-void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed *claimed);
-void coir__handle_wake(struct claimed *claimed, const char *function, const char *awaits, uint64_t serial);
+/* For one whose handle_let_go() said ABANDONED, under the guard. If waiters are all that would be left, coir__handle_claim() takes them out;
+ * coir__handle_wake(), when the guard is free again, wakes those whose claims were won. Then the reference can be given up. */
+static inline bool handle_has_only_waiters(struct handle *handle)
+{
+    return handle_refs_of(load_acquire(&handle->word)) - 1 == load_relaxed(&handle->waiting);
+}
+struct claimed_waits { coir_fiber *first; };            /* chained by `next`; not given yet */
+void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed_waits *claimed);
+void coir__handle_wake(struct claimed_waits *claimed, const char *function, const char *awaits, uint64_t serial);
 
 /* coir__handle_abandoned: the panic of one of them. */
 coir_result coir__handle_abandoned(const coir_fiber *fiber, const char *function, const char *awaits, uint64_t serial);

@@ -8,7 +8,7 @@
  *
  * A lock that fibers wait for cannot be abandoned (sync/handle.h): it has a holder, which keeps a reference for as long as it holds it.
  */
-#include "sync/queue.h"
+#include "sync/object.h"
 
 #include "base/serial.h"
 
@@ -75,20 +75,20 @@ static void lock_own(coir_lock *lock, coir_fiber *fiber)
     coir_lock_ref(lock);                                /* held: it must not die before it is released */
 }
 
-/* The holder has let go. Gives the fiber that has it now, and how its wait was claimed. */
-static coir_fiber *lock_pass_on(coir_lock *lock, enum claim *claim)                     /* MODEL lock.pml: pass_on */
+/* The holder has let go. */
+static void lock_pass_on(coir_lock *lock, struct claimed *claimed)                      /* MODEL lock.pml: pass_on */
 {
     lock->holder = NULL;
     store_relaxed(&lock->holder_id, (uint64_t)0);
     while (!queue_is_empty(&lock->waiters)) {
         coir_fiber *fiber;
-        *claim = queue_claim(&lock->waiters, &fiber);
-        if (*claim == CLAIM_LOST)
+        enum claim claim = queue_claim(&lock->waiters, &fiber);
+        if (claim == CLAIM_LOST)
             continue;
         lock_own(lock, fiber);
-        return fiber;
+        claimed_add_ok(claimed, fiber, claim, coir_none());
+        return;
     }
-    return NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------------------ acquire */
@@ -125,20 +125,36 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     return PRIM_DONE;
 }
 
-static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL lock.pml: arm */
+static struct ck_spinlock_fas *guard_of(const coir_io *frame) { return &((coir_lock *)frame->object)->guard; }
+
+/* What is known under the guard; the error is made afterwards. */
+static enum prim_step acquire_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+{
+    enum taking taking = lock_take(frame->object, fiber);
+    (void)claimed;
+    coir__set_ok(result, coir_uint(taking));
+    return taking == BUSY ? PRIM_WAIT : PRIM_DONE;
+}
+
+static bool acquire_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)             /* MODEL lock.pml: arm */
 {
     coir_lock *lock = frame->object;
+    (void)result;
     counter_add(&coir__me.seat->edges_begun, 1);
-    spin_lock(&lock->guard);
-    enum taking taking = lock_take(lock, fiber);
-    if (taking == BUSY)
-        queue_push(&lock->waiters, &frame->prim_own.waiter, fiber);
-    spin_unlock(&lock->guard);
-    if (taking == BUSY)
-        return PRIM_WAIT;
-    *result = lock_result(taking);
-    return PRIM_DONE;
+    queue_push(&lock->waiters, &frame->prim_own.waiter, fiber);
+    return true;
 }
+
+static void acquire_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    (void)frame;
+    *result = lock_result((enum taking)result->value.u64);
+}
+
+static const struct coir__offer acquire_offer = {
+    .guard = guard_of, .poll = acquire_poll, .enqueue = acquire_enqueue, .settle = acquire_settle
+};
 
 static void acquire_disarm(coir_fiber *fiber, coir_io *frame)                           /* MODEL lock.pml: disarm */
 {
@@ -185,8 +201,7 @@ static coir_result not_held(const coir_fiber *fiber, const coir_lock *lock, uint
 static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)   /* MODEL lock.pml: release */
 {
     coir_lock *lock = node->object;
-    coir_fiber *next = NULL;
-    enum claim claim = CLAIM_LOST;
+    CLAIMED(claimed);
     spin_lock(&lock->guard);
     if (lock->holder != fiber) {
         uint64_t holder = load_relaxed(&lock->holder_id);
@@ -197,11 +212,10 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     bool last = --lock->count == 0;
     if (last) {
         coir__held_remove(fiber, &lock->held);
-        next = lock_pass_on(lock, &claim);
+        lock_pass_on(lock, &claimed);
     }
     spin_unlock(&lock->guard);
-    if (next != NULL)
-        coir__deliver(next, claim, coir_ok(coir_none()));
+    claimed_make_ready(&claimed);
     if (last)
         coir_lock_drop(lock);
     coir__set_ok(result, coir_none());
@@ -215,21 +229,21 @@ static const struct coir__prim release_prim = {
 static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
 
 static const struct coir__prim acquire_prim = {
-    .name = "lock_acquire", .holds = "with_lock", .awaits = "lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = acquire_arm,
+    .name = "lock_acquire", .holds = "with_lock", .awaits = "lock", .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt, .arm = coir__object_arm,
     .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
+    .offer = &acquire_offer,
 };
 
 /* The holder has ended with it. */
 static void lock_abandon(struct held *held)
 {
     coir_lock *lock = container_of(held, coir_lock, held);
-    enum claim claim = CLAIM_LOST;
+    CLAIMED(claimed);
     spin_lock(&lock->guard);
     lock->count = 0;
-    coir_fiber *next = lock_pass_on(lock, &claim);
+    lock_pass_on(lock, &claimed);
     spin_unlock(&lock->guard);
-    if (next != NULL)
-        coir__deliver(next, claim, coir_ok(coir_none()));
+    claimed_make_ready(&claimed);
     coir_lock_drop(lock);
 }
 

@@ -35,35 +35,55 @@ static inline bool queue_remove(struct queue *queue, struct waiter *waiter)     
 
 static inline coir_io *frame_of_waiter(struct waiter *waiter) { return container_of(waiter, coir_io, prim_own.waiter); }
 
-/* queue_claim: takes out the first waiter and claims its wait. CLAIM_LOST: somebody else has ended it. */
+/* queue_claim: takes out the first waiter and claims its wait: waiter_has_won(). CLAIM_LOST: somebody else has ended it. Otherwise claimed_add()
+ * follows. */
 static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)           /* MODEL wait.pml: queue_claim */
 {
     struct waiter *waiter = queue->first;
     *fiber = waiter->fiber;
+    struct coir__run *run = run_of(*fiber);
     queue_remove(queue, waiter);
-    return wait_claim(&(*fiber)->wait, wait_generation(&(*fiber)->wait));
+    pin_foreign(run);
+    enum claim claim = wait_claim(&(*fiber)->wait, wait_generation(&(*fiber)->wait));
+    if (likely(claim != CLAIM_LOST))
+        waiter_win(waiter);
+    else
+        unpin_foreign(run);
+    return claim;
 }
 
 /* Those whose claim was won under the object's lock, until it is free again. */
 struct claimed { coir_fiber *first, **last; };
+#define CLAIMED(name) struct claimed name = { NULL, &name.first }
 
+/* claimed_add: its result stands in the fiber. */
 static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)   /* MODEL semaphore.pml: claimed_add */
 {
     /* An early claim is given at once: it touches no queue, and the worker that it is for may be spinning on us next. */
-    coir__set_ok(&fiber->result, coir_none());
+    struct coir__run *run = run_of(fiber);
     fiber->claimed_by = CLAIMED_BY_WAKER;
-    if (claim == CLAIM_EARLY && !wait_give(&fiber->wait))
+    if (claim == CLAIM_EARLY && !wait_give(&fiber->wait)) {
+        unpin_foreign(run);
         return;
+    }
     fiber->next = NULL;
     *claimed->last = fiber;
     claimed->last = &fiber->next;
 }
 
+static inline void claimed_add_ok(struct claimed *claimed, coir_fiber *fiber, enum claim claim, coir_value value)
+{
+    coir__set_ok(&fiber->result, value);
+    claimed_add(claimed, fiber, claim);
+}
+
 static inline void claimed_make_ready(struct claimed *claimed)                          /* MODEL semaphore.pml: claimed_make_ready */
 {
     for (coir_fiber *next, *fiber = claimed->first; fiber != NULL; fiber = next) {
+        struct coir__run *run = run_of(fiber);
         next = fiber->next;
-        coir__make_ready(fiber);
+        run->driver->ready(run, fiber);
+        unpin_foreign(run);
     }
 }
 

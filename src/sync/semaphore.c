@@ -6,7 +6,7 @@
  *   2. Who waits, waits because the first in the queue asks for more than is available: nobody overtakes.
  *   3. What a release makes possible it grants before it lets go of the guard.
  */
-#include "sync/handle.h"
+#include "sync/object.h"
 
 #include "base/serial.h"
 
@@ -59,9 +59,10 @@ static const char awaited[] = "permits of semaphore";
 /* If only waiters would be left: nobody could give them anything. */
 static void semaphore_abandon(coir_semaphore *semaphore)
 {
-    struct claimed claimed = { NULL, &claimed.first };
+    struct claimed_waits claimed = { NULL };
     spin_lock(&semaphore->guard);
-    coir__handle_claim(&semaphore->handle, &semaphore->waiters, &claimed);
+    if (handle_has_only_waiters(&semaphore->handle))
+        coir__handle_claim(&semaphore->handle, &semaphore->waiters, &claimed);
     spin_unlock(&semaphore->guard);
     coir__handle_wake(&claimed, "coir_acquire", awaited, semaphore->serial);
 }
@@ -114,7 +115,7 @@ static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed) 
         if (claim == CLAIM_LOST)
             continue;
         available -= wanted;
-        claimed_add(claimed, fiber, claim);
+        claimed_add_ok(claimed, fiber, claim, coir_none());
     }
     store_relaxed(&semaphore->available, available);
 }
@@ -160,27 +161,60 @@ static enum prim_step acquire_attempt(coir_fiber *fiber, const coir_io *node, co
     return PRIM_DONE;
 }
 
-static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL semaphore.pml: arm */
+static struct ck_spinlock_fas *guard_of(const coir_io *frame) { return &((coir_semaphore *)frame->object)->guard; }
+
+/* What is known under the guard; the errors are made afterwards. */
+enum told { TOLD_TAKEN, TOLD_REFUSED, TOLD_TOO_MANY, TOLD_ABANDONED };
+
+static enum prim_step acquire_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
     coir_semaphore *semaphore = frame->object;
-    spin_lock(&semaphore->guard);
-    enum taking taking = semaphore_take(semaphore, fiber, frame->prim_own.number);
-    bool waits = taking == BUSY && handle_queue_push(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter, fiber);
-    spin_unlock(&semaphore->guard);
-    if (likely(waits))
-        return PRIM_WAIT;
-    if (unlikely(taking == BUSY))
-        *result = coir__handle_abandoned(fiber, "coir_acquire", awaited, semaphore->serial);
-    else
-        *result = taking == TAKEN ? coir_ok(coir_none()) : refused("coir_acquire");
-    return PRIM_DONE;
+    int64_t permits = frame->prim_own.number;
+    (void)claimed;
+    if (unlikely(permits > semaphore->max)) {
+        coir__set_ok(result, coir_uint(TOLD_TOO_MANY));
+        return PRIM_DONE;
+    }
+    enum taking taking = semaphore_take(semaphore, fiber, permits);
+    coir__set_ok(result, coir_uint(taking == TAKEN ? TOLD_TAKEN : TOLD_REFUSED));
+    return taking == BUSY ? PRIM_WAIT : PRIM_DONE;
 }
+
+static bool acquire_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)             /* MODEL semaphore.pml: arm */
+{
+    coir_semaphore *semaphore = frame->object;
+    coir__set_ok(result, coir_uint(TOLD_ABANDONED));
+    return handle_queue_push(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter, fiber);
+}
+
+static void acquire_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_semaphore *semaphore = frame->object;
+    switch ((enum told)result->value.u64) {
+    case TOLD_TAKEN:
+        coir__set_ok(result, coir_none());
+        break;
+    case TOLD_REFUSED:
+        *result = refused("coir_acquire");
+        break;
+    case TOLD_TOO_MANY:
+        *result = too_many(fiber, "coir_acquire", frame->prim_own.number, semaphore);
+        break;
+    case TOLD_ABANDONED:
+        *result = coir__handle_abandoned(fiber, "coir_acquire", awaited, semaphore->serial);
+        break;
+    }
+}
+
+static const struct coir__offer acquire_offer = {
+    .guard = guard_of, .poll = acquire_poll, .enqueue = acquire_enqueue, .settle = acquire_settle
+};
 
 /* Leaving the head of the queue may let the next ones in. */
 static void acquire_disarm(coir_fiber *fiber, coir_io *frame)                           /* MODEL semaphore.pml: disarm */
 {
     coir_semaphore *semaphore = frame->object;
-    struct claimed claimed = { NULL, &claimed.first };
+    CLAIMED(claimed);
     (void)fiber;
     spin_lock(&semaphore->guard);
     if (handle_queue_remove(&semaphore->handle, &semaphore->waiters, &frame->prim_own.waiter))
@@ -229,7 +263,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
 {
     coir_semaphore *semaphore = node->object;
     int64_t permits = node->prim_own.number;
-    struct claimed claimed = { NULL, &claimed.first };
+    CLAIMED(claimed);
     coir__set_ok(result, coir_none());
     spin_lock(&semaphore->guard);
     bool serves = semaphore_serves(semaphore, run_of(fiber)->token);
@@ -257,7 +291,8 @@ static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *resu
 
 static const struct coir__prim acquire_prim = {
     .name = "acquire", .holds = "with_permits", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
-    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
+    .arm = coir__object_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
+    .offer = &acquire_offer,
 };
 
 /* --------------------------------------------------------------------------------------------------------------- ios */

@@ -1,0 +1,111 @@
+/*
+ * coir/channel.h - channels: fibers that hand values to each other; alternatives: waiting for the first of several things
+ *
+ *     coir_channel *pages = coir_channel_new(16);
+ *     coir_io *read  = coir_closing(pages, coir_for_each(read_page(), send_page, pages));
+ *     coir_io *write = coir_for_each(coir_next(pages), write_page, NULL);
+ *     coir_io *copy  = coir_both(read, write);
+ *
+ * Channels are counted handles as in coir/sync.h, whose rules hold here too: borrowed by each call, kept by each io that mentions them; NULL makes the io
+ * NULL. Any number of fibers may send and receive. Values are moved: a value is owned by the sender, then by the channel, then by the receiver. Values of
+ * one sender arrive in the order in which it sent them; who waits is served in order of arrival. Waiting allocates nothing. A cancellation takes who waits
+ * out, and nothing with him: a value that was not sent is dropped, one that was not received is for the next.
+ *
+ * A channel serves the fibers of one run at a time, unless it is exposed.
+ */
+#ifndef COIR_CHANNEL_H
+#define COIR_CHANNEL_H
+
+#include <coir/fiber.h>
+#include <coir/sync.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct coir_channel coir_channel;
+COIR_API const coir_type coir_channel_type;
+static inline coir_channel *coir_channel_of(const coir_value *v) { return (coir_channel *)coir_cast(v, &coir_channel_type); }
+
+#define COIR_UNBOUNDED SIZE_MAX
+/* coir_channel_new: `capacity` values fit inside before a sender waits. 0: sender and receiver meet (Hoare's CSP, Go). COIR_UNBOUNDED: senders never wait.
+ * Room is taken as it is needed. NULL with errno ENOMEM, or EINVAL for another capacity of more than half of SIZE_MAX: a negative number. */
+COIR_API COIR_MUST_USE coir_channel *coir_channel_new(size_t capacity);
+COIR_API coir_channel *coir_channel_ref(coir_channel *channel);
+COIR_API void          coir_channel_drop(coir_channel *channel);               /* the last one drops what is inside */
+COIR_API COIR_MUST_USE coir_value coir_channel_value(coir_channel *channel);   /* takes the handle; can be shared */
+COIR_API uint64_t      coir_channel_id(const coir_channel *channel);           /* by which messages name it; 0 for NULL */
+COIR_API size_t        coir_channel_size(const coir_channel *channel);         /* values inside: a snapshot; 0 for NULL */
+/* coir_channel_expose: from now on it serves fibers of several runs, and threads. Before its first use: false otherwise. Who waits for an exposed channel
+ * is never found to wait in vain. */
+COIR_API bool          coir_channel_expose(coir_channel *channel);
+
+/* coir_send: takes value; waits until it has been received, or there is room for it. Gives none.
+ * Fails    COIR_CLOSED, COIR_POISONED: an error, the value is dropped. */
+COIR_API COIR_MUST_USE coir_io *coir_send(coir_channel *channel, coir_value value);
+/* coir_receive: waits for a value, and gives it. Fails  COIR_CLOSED when it is closed and nothing is left inside; COIR_POISONED. */
+COIR_API COIR_MUST_USE coir_io *coir_receive(coir_channel *channel);
+/* coir_next: coir_receive(), but gives none when it is closed and nothing is left: for coir_for_each(), and for loops. (A none that was sent looks the same.) */
+COIR_API COIR_MUST_USE coir_io *coir_next(coir_channel *channel);
+/* The same without waiting. coir_try_send: flag: false: it was full, and the value is dropped. coir_try_receive: an error, code EAGAIN, when it is empty. */
+COIR_API COIR_MUST_USE coir_io *coir_try_send(coir_channel *channel, coir_value value);
+COIR_API COIR_MUST_USE coir_io *coir_try_receive(coir_channel *channel);
+
+/* coir_close: there will be no more. What is inside, and what waits to be sent, can still be received. Again, and of NULL: nothing. Any thread; never waits.
+ * coir_poison: at once: what is inside is dropped, who waits fails, with COIR_POISONED. PyCSP's poison. */
+COIR_API void coir_close(coir_channel *channel);
+COIR_API void coir_poison(coir_channel *channel);
+/* io, and then that, however io ended. */
+COIR_API COIR_MUST_USE coir_io *coir_closing(coir_channel *channel, coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_poisoning(coir_channel *channel, coir_io *io);
+
+/* For threads that are no workers, of exposed channels: others are refused with an error, code COIR_REFUSED; on a worker too. The first two wait, for as long
+ * as it takes; the others do not: false: full, closed or empty; the value is dropped, *value is none. */
+COIR_API COIR_MUST_USE coir_result coir_thread_send(coir_channel *channel, coir_value value);
+COIR_API COIR_MUST_USE coir_result coir_thread_receive(coir_channel *channel);
+COIR_API bool coir_thread_try_send(coir_channel *channel, coir_value value);
+COIR_API bool coir_thread_try_receive(coir_channel *channel, coir_value *value);
+
+/* ------------------------------------------------------------------------------------------------------ alternatives */
+
+/*
+ *     coir_alt(COIR_CASES(coir_on(coir_receive(questions), answer, NULL),
+ *                         coir_on(coir_receive(stop), end, NULL),
+ *                         coir_on(coir_sleep(coir_seconds(1)), tick, NULL)))
+ *
+ * coir_alt waits until one of its cases can go, and lets exactly that one: the others are as if they had never been asked. Its handler is lent what the
+ * case gave (a value received, a result joined), and makes the io that is the result; without a handler (NULL) the value is. When a case fails (a channel that is closed, a
+ * fiber that failed) so does the whole. Of several that can go at once it takes the first; coir_alt_fair one at random, by the run's seed.
+ *
+ * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_join, coir_wait_any, coir_sleep, coir_sleep_until, coir_async
+ * (which begins it, and cancels it when another goes); or one that never waits, such as coir_unit() (a skip): it goes when none before it can, under
+ * coir_alt_fair when no other can. Anything else is a panic, code EINVAL. It is taken; a NULL makes the whole NULL.
+ * coir_otherwise: a skip.
+ *
+ * No cases: a panic, code EINVAL. The same object may stand in several cases; an alternative does not meet itself.
+ * From     occam's ALT and PRI ALT, aPyCSP's Alternative, Go's select; that any wait can be a case, from Concurrent ML's events.
+ */
+typedef struct coir_case {
+    coir_io          *io;
+    coir_flat_map_fn *fn;
+    void             *env;
+    size_t            size;                             /* of what env points to, if it is to be copied; 0: it is lent */
+} coir_case;
+#define COIR_CASES(...) (sizeof((coir_case[]){ __VA_ARGS__ }) / sizeof(coir_case)), (coir_case[]){ __VA_ARGS__ }
+static inline coir_case coir_on(coir_io *io, coir_flat_map_fn *fn, void *env) { coir_case c = { io, fn, env, 0 }; return c; }
+static inline coir_case coir_on_copy(coir_io *io, coir_flat_map_fn *fn, const void *bytes, size_t size)
+{
+    coir_case c = { io, fn, (void *)(uintptr_t)bytes, size };
+    return c;
+}
+static inline coir_case coir_otherwise(coir_flat_map_fn *fn, void *env) { return coir_on(coir_unit(), fn, env); }
+COIR_API COIR_MUST_USE coir_io *coir_alt(size_t count, const coir_case *cases);
+COIR_API COIR_MUST_USE coir_io *coir_alt_fair(size_t count, const coir_case *cases);
+/* coir_select: for routines: writes the index of the case that went to *which, gives its value; handlers are not called. *which is written by the fiber, when
+ * it goes on: a field of the routine's frame. */
+COIR_API COIR_MUST_USE coir_io *coir_select(size_t *which, size_t count, const coir_case *cases);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

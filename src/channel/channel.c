@@ -1,0 +1,659 @@
+/*
+ * channel.c - a channel: a ring of values under a guard, and those who wait at either end of it
+ *
+ * Invariants, under the guard, when nobody is at work:
+ *   1. Receivers wait only while the ring is empty and no sender waits. Senders wait only while the ring is full. (But an alternative that
+ *      both sends and receives may stand at both ends: it does not meet itself.)
+ *   2. Who waits at an end that is over has been woken: receivers when it is closed, all when it is poisoned.
+ *   3. The ring grows before the guard is taken, see channel_prepare(): nothing is allocated, and no foreign code called, under it.
+ *
+ * A value is in one place: the sender's frame, the ring, the receiver's result. Who meets a waiter moves it after the claim is won, so a sender that is
+ * canceled still has it, and a receiver that is canceled never got it.
+ */
+#include "channel/channel.h"
+
+#include "resource/resource.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { ROOM_MIN = 16 };
+
+struct ring { coir_value *items; size_t room, first, count; };          /* room: a power of two, or 0 */
+
+struct coir_channel {
+    struct object object;
+    size_t        capacity;                             /* I */
+    bool          closed, poisoned;                     /* L */
+    struct ring   ring;                                 /* L */
+    _Atomic size_t size;                                /* A, written under the guard: of the ring, for who looks on */
+    struct queue  receivers, senders;                   /* L */
+};
+
+static const char to_receive[] = "an item of channel", to_send[] = "room in channel";
+
+/* ---------------------------------------------------------------------------------------------------------- the ring */
+
+static void ring_push(struct ring *ring, coir_value value)
+{
+    coir__set_value(&ring->items[(ring->first + ring->count++) & (ring->room - 1)], value);
+}
+
+static coir_value ring_pop(struct ring *ring)
+{
+    coir_value value = ring->items[ring->first];
+    ring->first = (ring->first + 1) & (ring->room - 1);
+    ring->count--;
+    return value;
+}
+
+static void ring_move(struct ring *to, struct ring *from)
+{
+    while (from->count > 0)
+        ring_push(to, ring_pop(from));
+}
+
+static void ring_free(struct ring *ring)
+{
+    if (ring->room > 0)
+        coir__free(ring->items, ring->room * sizeof *ring->items);
+}
+
+static void ring_drop(struct ring *ring)
+{
+    while (ring->count > 0)
+        coir_drop(ring_pop(ring));
+    ring_free(ring);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- handle */
+
+coir_channel *coir_channel_new(size_t capacity)
+{
+    bool valid = capacity <= SIZE_MAX / 2 || capacity == COIR_UNBOUNDED;
+    coir_channel *channel = valid ? coir__alloc(sizeof *channel) : NULL;
+    if (channel == NULL) {
+        errno = valid ? ENOMEM : EINVAL;
+        return NULL;
+    }
+    object_init(&channel->object);
+    channel->capacity = capacity;
+    channel->closed = channel->poisoned = false;
+    channel->ring = (struct ring){ NULL, 0, 0, 0 };
+    atomic_init(&channel->size, 0);
+    channel->receivers = channel->senders = (struct queue){ NULL, NULL };
+    return channel;
+}
+
+coir_channel *coir_channel_ref(coir_channel *channel)
+{
+    if (channel != NULL)
+        handle_ref(&channel->object.handle);
+    return channel;
+}
+
+void coir_channel_drop(coir_channel *channel)
+{
+    if (channel == NULL)
+        return;
+    struct queue *const queues[] = { &channel->receivers, &channel->senders, NULL };
+    if (!coir__object_let_go(&channel->object, queues, "coir_channel", "a partner at channel"))
+        return;
+    ring_drop(&channel->ring);
+    coir__object_done(&channel->object);
+    coir__free(channel, sizeof *channel);
+}
+
+static void value_drop(void *object) { coir_channel_drop(object); }
+static void *value_share(void *object) { return coir_channel_ref(object); }
+const coir_type coir_channel_type = { "channel", value_drop, value_share, NULL };
+
+coir_value coir_channel_value(coir_channel *channel)
+{
+    return channel == NULL ? coir_panic_value("coir_channel_value: channel is NULL") : coir_own(channel, &coir_channel_type);
+}
+
+uint64_t coir_channel_id(const coir_channel *channel) { return channel == NULL ? 0 : channel->object.serial; }
+
+size_t coir_channel_size(const coir_channel *channel)
+{
+    return channel == NULL ? 0 : load_relaxed(&((coir_channel *)(uintptr_t)channel)->size);
+}
+
+bool coir_channel_expose(coir_channel *channel) { return channel != NULL && coir__object_expose(&channel->object); }
+
+/* -------------------------------------------------------------------------------------------------------- under guard */
+
+static bool channel_is_unused(const coir_channel *channel)
+{
+    return channel->receivers.first == NULL && channel->senders.first == NULL;
+}
+
+static coir_io *first_of(const struct queue *queue) { return frame_of_waiter(queue->first); }
+
+/* To the first who waits at that end, whose claim can be won. */
+static bool claim_first(coir_channel *channel, struct queue *queue, coir_io **frame, coir_fiber **fiber, enum claim *claim)
+{
+    while (!queue_is_empty(queue)) {
+        *frame = first_of(queue);
+        *claim = handle_queue_claim(&channel->object.handle, queue, fiber);
+        if (*claim != CLAIM_LOST)
+            return true;
+    }
+    return false;
+}
+
+static coir_value take_from_sender(coir_channel *channel, bool *found, struct claimed *claimed)
+{
+    coir_io *frame;
+    coir_fiber *fiber;
+    enum claim claim;
+    *found = claim_first(channel, &channel->senders, &frame, &fiber, &claim);
+    if (!*found)
+        return coir_none();
+    coir_value value = coir_take(&sent_of(frame)->value);
+    claimed_add_ok(claimed, fiber, claim, coir_none());
+    return value;
+}
+
+enum meeting {
+    MET, BUSY, CLOSED, POISONED,
+    CRAMPED,                                            /* the ring must grow first */
+    ABANDONED, FOREIGN                                  /* nobody could ever come; another run's fibers use it */
+};
+
+/* Takes *value, if it gives MET. */
+static enum meeting channel_put(coir_channel *channel, coir_value *value, struct claimed *claimed)
+{
+    coir_io *frame;
+    coir_fiber *fiber;
+    enum claim claim;
+    struct ring *ring = &channel->ring;
+    if (unlikely(channel->closed))
+        return channel->poisoned ? POISONED : CLOSED;
+    if (claim_first(channel, &channel->receivers, &frame, &fiber, &claim)) {
+        claimed_add_ok(claimed, fiber, claim, coir_take(value));
+        return MET;
+    }
+    if (ring->count >= channel->capacity)
+        return BUSY;
+    if (unlikely(ring->count == ring->room))
+        return CRAMPED;
+    ring_push(ring, coir_take(value));
+    store_relaxed(&channel->size, ring->count);
+    return MET;
+}
+
+static enum meeting channel_take(coir_channel *channel, coir_value *value, struct claimed *claimed)
+{
+    struct ring *ring = &channel->ring;
+    bool found;
+    if (ring->count > 0) {
+        *value = ring_pop(ring);
+        if (!queue_is_empty(&channel->senders)) {
+            coir_value next = take_from_sender(channel, &found, claimed);
+            if (found)
+                ring_push(ring, next);
+        }
+        store_relaxed(&channel->size, ring->count);
+        return MET;
+    }
+    *value = take_from_sender(channel, &found, claimed);
+    if (found)
+        return MET;
+    return channel->poisoned ? POISONED : channel->closed ? CLOSED : BUSY;
+}
+
+/* Before the guard is taken: room for one more, as far as can be seen. */
+static bool channel_prepare(coir_channel *channel)
+{
+    spin_lock(&channel->object.guard);
+    size_t room = channel->ring.room;
+    bool cramped = channel->ring.count == room && room < channel->capacity && !channel->closed && queue_is_empty(&channel->receivers);
+    spin_unlock(&channel->object.guard);
+    if (!cramped)
+        return true;
+    struct ring ring = { NULL, room == 0 ? ROOM_MIN : 2 * room, 0, 0 };
+    ring.items = room > SIZE_MAX / 4 / sizeof *ring.items ? NULL : coir__alloc(ring.room * sizeof *ring.items);
+    if (ring.items == NULL)
+        return false;
+    spin_lock(&channel->object.guard);
+    if (channel->ring.room == room) {
+        struct ring small = channel->ring;
+        ring_move(&ring, &small);
+        channel->ring = ring;
+        ring = small;
+    }
+    spin_unlock(&channel->object.guard);
+    ring_free(&ring);
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------- results of waits */
+
+/*
+ * What is known under the guard, and what a waker knows, is told in place of a value: the error is made afterwards, by who goes on. (Waking allocates
+ * nothing, and neither does who holds a guard.)
+ */
+static const coir_type told_type = { .name = "end of channel" };
+
+static coir_value told(enum meeting how) { return (coir_value){ .type = &told_type, .u64 = how }; }
+
+static coir_result over(const char *function, const coir_channel *channel, const char *how, int code)
+{
+    return coir_raise(coir__error(DOMAIN_COIR, code, "%s: channel %" PRIu64 " is %s", function, channel->object.serial, how));
+}
+
+/* The result that was told: what it means. */
+static void settle(const coir_fiber *fiber, const coir_io *frame, const char *function, const char *awaits, coir_result *result)
+{
+    const coir_channel *channel = frame->object;
+    if (likely(result->value.type != &told_type || result->tag != COIR_OK))
+        return;
+    switch ((enum meeting)result->value.u64) {
+    case CLOSED:
+        *result = over(function, channel, "closed", COIR_CLOSED);
+        break;
+    case POISONED:
+        *result = over(function, channel, "poisoned", COIR_POISONED);
+        break;
+    case ABANDONED:
+        *result = coir__handle_abandoned(fiber, function, awaits, channel->object.serial);
+        break;
+    default:
+        *result = refused(function);
+    }
+}
+
+/* L. */
+static void wake_all(coir_channel *channel, struct queue *queue, enum meeting how, struct claimed *claimed)
+{
+    coir_io *frame;
+    coir_fiber *fiber;
+    enum claim claim;
+    while (claim_first(channel, queue, &frame, &fiber, &claim))
+        claimed_add_ok(claimed, fiber, claim, told(how));
+}
+
+static struct ck_spinlock_fas *guard_of(const coir_io *frame) { return &((coir_channel *)frame->object)->object.guard; }
+
+static bool enqueue(struct queue *queue, coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    object_note(&channel->object);
+    if (likely(handle_queue_push(&channel->object.handle, queue, &frame->prim_own.waiter, fiber)))
+        return true;
+    object_note_end(&channel->object);
+    coir__set_ok(result, told(ABANDONED));
+    return false;
+}
+
+static void leave(struct queue *queue, coir_io *frame)
+{
+    coir_channel *channel = frame->object;
+    spin_lock(&channel->object.guard);
+    handle_queue_remove(&channel->object.handle, queue, &frame->prim_own.waiter);
+    spin_unlock(&channel->object.guard);
+    object_note_end(&channel->object);
+}
+
+static struct waits_for channel_waits_for(const coir_io *frame)
+{
+    const coir_channel *channel = frame->object;
+    return (struct waits_for){ .object = channel->object.serial };
+}
+
+/* ------------------------------------------------------------------------------------------------------------ receive */
+
+enum receiving { RECEIVE, NEXT };                       /* a receiver's number */
+
+static const char *receiver_name(const coir_io *node) { return node->prim_own.number == NEXT ? "coir_next" : "coir_receive"; }
+
+static enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+{
+    coir_channel *channel = frame->object;
+    coir_value value;
+    enum meeting meeting = FOREIGN;
+    if (likely(object_serves(&channel->object, fiber, channel_is_unused(channel))))
+        meeting = channel_take(channel, &value, claimed);
+    if (meeting == BUSY)
+        return PRIM_WAIT;
+    coir__set_ok(result, likely(meeting == MET) ? value : told(meeting));
+    return PRIM_DONE;
+}
+
+static void receive_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    if (unlikely(result->value.type == &told_type && result->value.u64 == CLOSED && frame->prim_own.number == NEXT))
+        coir__set_ok(result, coir_none());
+    else
+        settle(fiber, frame, receiver_name(frame), to_receive, result);
+}
+
+static enum prim_step receive_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    coir_channel *channel = node->object;
+    CLAIMED(claimed);
+    spin_lock(&channel->object.guard);
+    enum prim_step step = receive_poll(fiber, (coir_io *)(uintptr_t)node, result, &claimed);
+    spin_unlock(&channel->object.guard);
+    claimed_make_ready(&claimed);
+    if (step == PRIM_DONE)
+        receive_settle(fiber, (coir_io *)(uintptr_t)node, result);
+    return step;
+}
+
+static bool receive_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    return enqueue(&channel->receivers, fiber, frame, result);
+}
+
+static enum prim_step receive_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    object_note_end(&channel->object);
+    receive_settle(fiber, frame, result);
+    return PRIM_DONE;
+}
+
+static void receive_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    (void)fiber;
+    leave(&((coir_channel *)frame->object)->receivers, frame);
+}
+
+static void channel_unref(coir_io *node) { coir_channel_drop(node->object); }
+
+static const struct coir__offer receive_offer = { .guard = guard_of, .poll = receive_poll, .enqueue = receive_enqueue, .settle = receive_settle };
+
+static const struct coir__prim receive_prim = {
+    .name = "receive", .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = coir__object_arm,
+    .woken = receive_woken, .disarm = receive_disarm, .drop = channel_unref, .waits_for = channel_waits_for, .offer = &receive_offer,
+};
+
+static enum prim_step try_receive_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    if (receive_attempt(fiber, node, result) == PRIM_WAIT)
+        *result = coir_raise(coir__error(DOMAIN_ERRNO, EAGAIN, "coir_try_receive: channel %" PRIu64 " is empty", coir_channel_id(node->object)));
+    return PRIM_DONE;
+}
+
+static const struct coir__prim try_receive_prim = {
+    .name = "try_receive", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = try_receive_attempt, .drop = channel_unref,
+};
+
+/* --------------------------------------------------------------------------------------------------------------- send */
+
+/* A value can be moved only out of a frame, so what is sent goes there first. Out of a shared io it is shared, as any io's value is. */
+static enum prim_step send_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    (void)fiber;
+    (void)node;
+    (void)result;
+    return PRIM_WAIT;
+}
+
+static bool send_prepare(coir_io *frame) { return channel_prepare(frame->object); }
+
+static enum prim_step send_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+{
+    coir_channel *channel = frame->object;
+    enum meeting meeting = FOREIGN;
+    if (likely(object_serves(&channel->object, fiber, channel_is_unused(channel))))
+        meeting = channel_put(channel, &sent_of(frame)->value, claimed);
+    if (meeting == BUSY)
+        return PRIM_WAIT;
+    if (unlikely(meeting == CRAMPED))
+        return PRIM_PREPARE;
+    coir__set_ok(result, likely(meeting == MET) ? coir_none() : told(meeting));
+    return PRIM_DONE;
+}
+
+static void send_settle(coir_fiber *fiber, coir_io *frame, coir_result *result) { settle(fiber, frame, "coir_send", to_send, result); }
+
+static bool send_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    return enqueue(&channel->senders, fiber, frame, result);
+}
+
+/* False: it is a value that cannot be had: *result is the panic. */
+static bool send_begin(coir_io *frame, coir_result *result)
+{
+    struct sent *sent = sent_of(frame);
+    coir_io *node = sent->node;
+    if (node != frame)
+        coir__set_value(&sent->value, coir__value_of_shared(node, &sent_of(node)->value));
+    if (likely(!coir__is_panic_value(&sent->value)))
+        return true;
+    *result = coir__panic_of(coir_take(&sent->value));
+    return false;
+}
+
+/* A frame that is the node itself drops with it what was not sent. */
+static void send_end(coir_io *frame)
+{
+    struct sent *sent = sent_of(frame);
+    if (sent->node != frame)
+        coir_drop(coir_take(&sent->value));
+}
+
+static enum prim_step send_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    object_note_end(&channel->object);
+    send_end(frame);
+    send_settle(fiber, frame, result);
+    return PRIM_DONE;
+}
+
+static void send_disarm(coir_fiber *fiber, coir_io *frame)
+{
+    (void)fiber;
+    leave(&((coir_channel *)frame->object)->senders, frame);
+    send_end(frame);
+}
+
+static void send_drop(coir_io *node)
+{
+    coir_drop(sent_of(node)->value);
+    coir_channel_drop(node->object);
+}
+
+static const struct coir__offer send_offer = {
+    .guard = guard_of, .begin = send_begin, .end = send_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
+    .settle = send_settle,
+};
+
+static const struct coir__prim send_prim = {
+    .name = "send", .awaits = to_send, .size = SENT_SIZE, .attempt = send_attempt, .arm = coir__object_arm, .woken = send_woken,
+    .disarm = send_disarm, .drop = send_drop, .waits_for = channel_waits_for, .offer = &send_offer,
+};
+
+static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    coir_channel *channel = frame->object;
+    CLAIMED(claimed);
+    enum prim_step step = PRIM_PREPARE;
+    if (unlikely(!send_begin(frame, result)))
+        return PRIM_DONE;
+    while (step == PRIM_PREPARE && channel_prepare(channel)) {
+        spin_lock(&channel->object.guard);
+        step = send_poll(fiber, frame, result, &claimed);
+        spin_unlock(&channel->object.guard);
+    }
+    claimed_make_ready(&claimed);
+    send_end(frame);
+    if (unlikely(step == PRIM_PREPARE))
+        *result = coir__no_memory();
+    else if (step == PRIM_WAIT || result->value.type != &told_type)
+        coir__set_ok(result, coir_bool(step == PRIM_DONE));
+    else
+        settle(fiber, frame, "coir_try_send", to_send, result);
+    return PRIM_DONE;
+}
+
+static const struct coir__prim try_send_prim = {
+    .name = "try_send", .awaits = "", .size = SENT_SIZE, .attempt = send_attempt, .arm = try_send_arm, .drop = send_drop,
+};
+
+/* ------------------------------------------------------------------------------------------------------- close, poison */
+
+void coir_close(coir_channel *channel)
+{
+    CLAIMED(claimed);
+    if (channel == NULL)
+        return;
+    coir_channel_ref(channel);                          /* who is woken may drop the caller's */
+    spin_lock(&channel->object.guard);
+    channel->closed = true;
+    wake_all(channel, &channel->receivers, channel->poisoned ? POISONED : CLOSED, &claimed);
+    spin_unlock(&channel->object.guard);
+    claimed_make_ready(&claimed);
+    coir_channel_drop(channel);
+}
+
+void coir_poison(coir_channel *channel)
+{
+    CLAIMED(claimed);
+    if (channel == NULL)
+        return;
+    coir_channel_ref(channel);
+    spin_lock(&channel->object.guard);
+    channel->closed = channel->poisoned = true;
+    struct ring ring = channel->ring;
+    channel->ring = (struct ring){ NULL, 0, 0, 0 };
+    store_relaxed(&channel->size, (size_t)0);
+    wake_all(channel, &channel->receivers, POISONED, &claimed);
+    wake_all(channel, &channel->senders, POISONED, &claimed);
+    spin_unlock(&channel->object.guard);
+    claimed_make_ready(&claimed);
+    ring_drop(&ring);
+    coir_channel_drop(channel);
+}
+
+static enum prim_step close_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    (void)fiber;
+    coir_close(node->object);
+    coir__set_ok(result, coir_none());
+    return PRIM_DONE;
+}
+
+static enum prim_step poison_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    (void)fiber;
+    coir_poison(node->object);
+    coir__set_ok(result, coir_none());
+    return PRIM_DONE;
+}
+
+static const struct coir__prim close_prim = {
+    .name = "close", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = close_attempt, .drop = channel_unref,
+};
+static const struct coir__prim poison_prim = {
+    .name = "poison", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = poison_attempt, .drop = channel_unref,
+};
+
+/* --------------------------------------------------------------------------------------------------------------- ios */
+
+static coir_io *channel_io(const struct coir__prim *prim, coir_channel *channel, int64_t number)
+{
+    coir_io *node = channel == NULL ? NULL : coir__prim_new(prim, channel, number);
+    if (node != NULL)
+        coir_channel_ref(channel);
+    return node;
+}
+
+coir_io *coir_receive(coir_channel *channel)     { return channel_io(&receive_prim, channel, RECEIVE); }
+coir_io *coir_next(coir_channel *channel)        { return channel_io(&receive_prim, channel, NEXT); }
+coir_io *coir_try_receive(coir_channel *channel) { return channel_io(&try_receive_prim, channel, RECEIVE); }
+
+static coir_io *send_io(const struct coir__prim *prim, coir_channel *channel, coir_value value)
+{
+    if (coir__is_panic_value(&value))
+        return coir_pure(value);
+    coir_io *node = channel_io(prim, channel, 0);
+    if (node == NULL) {
+        coir_drop(value);
+        return NULL;
+    }
+    if (!coir_can_share(&value))
+        node->flags |= NODE_SOLE;
+    *sent_of(node) = (struct sent){ value, node };
+    return node;
+}
+
+coir_io *coir_send(coir_channel *channel, coir_value value)     { return send_io(&send_prim, channel, value); }
+coir_io *coir_try_send(coir_channel *channel, coir_value value) { return send_io(&try_send_prim, channel, value); }
+
+static coir_io *ending_with(const struct coir__prim *prim, coir_channel *channel, coir_io *io)
+{
+    coir_io *end = channel_io(prim, channel, 0);
+    if (io != NULL && end != NULL)
+        return coir_finally(io, end);
+    coir_io_drop(io);
+    coir_io_drop(end);
+    return NULL;
+}
+
+coir_io *coir_closing(coir_channel *channel, coir_io *io)   { return ending_with(&close_prim, channel, io); }
+coir_io *coir_poisoning(coir_channel *channel, coir_io *io) { return ending_with(&poison_prim, channel, io); }
+
+/* ------------------------------------------------------------------------------------------------------------ threads */
+
+static coir_result not_exposed(const char *function, const coir_channel *channel)
+{
+    return coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "%s: channel %" PRIu64 " is not exposed (coir_channel_expose)", function,
+                                  coir_channel_id(channel)));
+}
+
+/* A thread that waits is a run of one fiber, whose worker is that thread. */
+static coir_result in_own_run(coir_io *io) { return coir_run(io, COIR_OPTIONS(.workers = 1)); }
+
+coir_result coir_thread_send(coir_channel *channel, coir_value value)
+{
+    if (channel == NULL || !load_relaxed(&channel->object.exposed)) {
+        coir_drop(value);
+        return not_exposed("coir_thread_send", channel);
+    }
+    return in_own_run(coir_send(channel, value));
+}
+
+coir_result coir_thread_receive(coir_channel *channel)
+{
+    if (channel == NULL || !load_relaxed(&channel->object.exposed))
+        return not_exposed("coir_thread_receive", channel);
+    return in_own_run(coir_receive(channel));
+}
+
+bool coir_thread_try_send(coir_channel *channel, coir_value value)
+{
+    CLAIMED(claimed);
+    enum meeting meeting = BUSY;
+    if (channel != NULL && load_relaxed(&channel->object.exposed))
+        do {
+            if (!channel_prepare(channel))
+                break;
+            spin_lock(&channel->object.guard);
+            meeting = channel_put(channel, &value, &claimed);
+            spin_unlock(&channel->object.guard);
+        } while (meeting == CRAMPED);
+    claimed_make_ready(&claimed);
+    coir_drop(value);
+    return meeting == MET;
+}
+
+bool coir_thread_try_receive(coir_channel *channel, coir_value *value)
+{
+    CLAIMED(claimed);
+    *value = coir_none();
+    if (channel == NULL || !load_relaxed(&channel->object.exposed))
+        return false;
+    spin_lock(&channel->object.guard);
+    enum meeting meeting = channel_take(channel, value, &claimed);
+    spin_unlock(&channel->object.guard);
+    claimed_make_ready(&claimed);
+    return meeting == MET;
+}

@@ -1,0 +1,75 @@
+/*
+ * object.c - whose fibers may use an object, its last reference, and waiting for it
+ */
+#include "sync/object.h"
+
+bool coir__object_expose(struct object *object)
+{
+    spin_lock(&object->guard);
+    bool unused = object->user == NULL;
+    if (unused)
+        store_relaxed(&object->exposed, true);
+    spin_unlock(&object->guard);
+    return unused;
+}
+
+bool coir__object_serves_now(struct object *object, struct run_token *user, bool is_unused)
+{
+    if (load_relaxed(&object->exposed))
+        return true;
+    if (object->user != NULL && !is_unused && !load_acquire(&object->user->ended))
+        return false;
+    coir__run_token_drop(object->user);
+    object->user = coir__run_token_ref(user);
+    return true;
+}
+
+static void abandon(struct object *object, struct queue *const *queues, const char *function, const char *awaits)
+{
+    struct claimed_waits claimed = { NULL };
+    spin_lock(&object->guard);
+    if (handle_has_only_waiters(&object->handle))
+        for (; *queues != NULL; queues++)
+            coir__handle_claim(&object->handle, *queues, &claimed);
+    spin_unlock(&object->guard);
+    coir__handle_wake(&claimed, function, awaits, object->serial);
+}
+
+bool coir__object_let_go(struct object *object, struct queue *const *queues, const char *function, const char *awaits)
+{
+    enum handle_end end;
+    while (unlikely((end = handle_let_go(&object->handle)) == HANDLE_ABANDONED))
+        abandon(object, queues, function, awaits);
+    return end == HANDLE_DIES;
+}
+
+void coir__object_done(struct object *object) { coir__run_token_drop(object->user); }
+
+enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    const struct coir__offer *offer = frame->prim->offer;
+    ck_spinlock_fas_t *guard = offer->guard(frame);
+    CLAIMED(claimed);
+    enum prim_step step;
+    if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
+        return PRIM_DONE;
+    do {
+        if (offer->prepare != NULL && !offer->prepare(frame)) {
+            *result = coir__no_memory();
+            step = PRIM_DONE;
+            break;
+        }
+        spin_lock(guard);
+        step = offer->poll(fiber, frame, result, &claimed);
+        if (step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
+            step = PRIM_DONE;
+        spin_unlock(guard);
+    } while (unlikely(step == PRIM_PREPARE));
+    claimed_make_ready(&claimed);
+    if (step == PRIM_DONE) {
+        offer->settle(fiber, frame, result);
+        if (offer->end != NULL)
+            offer->end(frame);
+    }
+    return step;
+}

@@ -1,0 +1,64 @@
+/*
+ * object.h - what the objects by which fibers meet have in common: references, a guard, a number, and whose fibers may use them
+ *
+ * An object serves the fibers of one run at a time, so that what nobody in that run can end is known to have no end. One that is *exposed* serves fibers
+ * of any run and any thread; who waits for it is never found to wait in vain.
+ */
+#ifndef SYNC_OBJECT_H
+#define SYNC_OBJECT_H
+
+#include "sync/handle.h"
+
+#include "base/serial.h"
+#include "base/spin.h"
+
+struct object {
+    struct handle     handle;                           /* A [HANDLE], its waiters under guard */
+    ck_spinlock_fas_t guard;
+    _Atomic bool      exposed;                          /* A, written under guard */
+    uint64_t          serial;                           /* I */
+    struct run_token *user;                             /* L: of the run whose fibers use it; NULL at first */
+};
+
+static inline void object_init(struct object *object)
+{
+    handle_init(&object->handle);
+    ck_spinlock_fas_init(&object->guard);
+    atomic_init(&object->exposed, false);
+    object->serial = coir__serial_next();
+    object->user = NULL;
+}
+
+/* coir__object_expose: false: it has been used. */
+bool coir__object_expose(struct object *object);
+
+/* Under the guard. object_serves: whether the fiber's run may use it: it does already, or nobody does (`is_unused`). */
+bool coir__object_serves_now(struct object *object, struct run_token *user, bool is_unused);
+static inline bool object_serves(struct object *object, const coir_fiber *fiber, bool is_unused)
+{
+    struct run_token *user = run_of(fiber)->token;
+    return likely(object->user == user) || coir__object_serves_now(object, user, is_unused);
+}
+
+/*
+ * object_let_go: gives a reference up. True: it was the last, the object is the caller's to take apart (object_done()). Waiters that are all that is
+ * left of it are woken, from the given queues.
+ */
+bool coir__object_let_go(struct object *object, struct queue *const *queues, const char *function, const char *awaits);
+void coir__object_done(struct object *object);
+
+/* coir__object_arm: the arm() of a primitive with an offer. coir__object_note: counts a wait for an exposed object, before it is registered;
+ * coir__object_note_end: when it is over, however that came about. */
+enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result);
+static inline void object_note(struct object *object)
+{
+    if (unlikely(load_relaxed(&object->exposed)))
+        counter_add(&coir__me.seat->outside_begun, 1);
+}
+static inline void object_note_end(struct object *object)
+{
+    if (unlikely(load_relaxed(&object->exposed)))
+        counter_add(&coir__me.seat->outside_done, 1);
+}
+
+#endif
