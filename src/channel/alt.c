@@ -180,7 +180,7 @@ static bool try_in_order(coir_fiber *fiber, coir_io *frame, size_t *chosen, coir
         coir_io *io = alternative->choices[i].io;
         *chosen = i;
         if (!is_skip(io)) {
-            if (io->prim->attempt(fiber, choosing->branches[i].frame, result) == PRIM_DONE)
+            if (coir__prim_attempt(fiber, choosing->branches[i].frame, true, result) == PRIM_DONE)
                 return true;
         } else if (skip == SIZE_MAX) {
             skip = i;
@@ -218,18 +218,7 @@ static size_t guards_sorted(struct choosing *choosing, size_t count)
     return unique;
 }
 
-static bool prepare_all(struct choosing *choosing, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        coir_io *frame = choosing->branches[i].frame;
-        const struct coir__offer *offer = frame == NULL ? NULL : frame->prim->offer;
-        if (offer != NULL && offer->prepare != NULL && !offer->prepare(frame))
-            return false;
-    }
-    return true;
-}
-
-/* Gives DONE and *chosen; or WAIT, when all are enqueued that somebody can serve; or PREPARE. */
+/* Gives DONE and *chosen; or WAIT, when all are enqueued that somebody can serve; or PREPARE, and *chosen. */
 static enum prim_step poll_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result, struct claimed *claimed)
 {
     size_t count = alternative_of(alt)->count;
@@ -263,17 +252,20 @@ static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t 
     enum prim_step step;
     if (guards == 0)
         return PRIM_WAIT;
-    do {
-        if (!prepare_all(choosing, count)) {
-            *result = coir__no_memory();
-            return PRIM_PREPARE;
-        }
+    for (;;) {
         for (size_t i = 0; i < guards; i++)
             spin_lock(choosing->guards[i]);
         step = poll_all(fiber, alt, chosen, result, &claimed);
         for (size_t i = guards; i-- > 0; )
             spin_unlock(choosing->guards[i]);
-    } while (unlikely(step == PRIM_PREPARE));
+        if (likely(step != PRIM_PREPARE))
+            break;
+        coir_io *frame = choosing->branches[*chosen].frame;
+        if (!frame->prim->offer->prepare(frame)) {
+            *result = coir__no_memory();
+            return PRIM_PREPARE;
+        }
+    }
     claimed_make_ready(&claimed);
     if (step == PRIM_DONE) {
         coir_io *frame = choosing->branches[*chosen].frame;
@@ -321,14 +313,6 @@ static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen
 }
 
 /* ----------------------------------------------------------------------------------------------------------- the primitive */
-
-static enum prim_step alt_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
-{
-    (void)fiber;
-    (void)node;
-    (void)result;
-    return PRIM_WAIT;                                   /* it needs a frame */
-}
 
 static enum prim_step alt_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
@@ -399,7 +383,7 @@ static void alternative_free(struct alternative *alternative)
 static void alt_drop(coir_io *node) { alternative_free(alternative_of(node)); }
 
 static const struct coir__prim alt_prim = {
-    .name = "alt", .awaits = "the first of several cases", .size = ALT_SIZE, .attempt = alt_attempt, .arm = alt_arm, .woken = alt_woken,
+    .name = "alt", .awaits = "the first of several cases", .size = ALT_SIZE, .arm = alt_arm, .woken = alt_woken,
     .disarm = alt_disarm, .drop = alt_drop,
 };
 

@@ -5,7 +5,7 @@
  *   1. Receivers wait only while the ring is empty and no sender waits. Senders wait only while the ring is full. (But an alternative that
  *      both sends and receives may stand at both ends: it does not meet itself.)
  *   2. Who waits at an end that is over has been woken: receivers when it is closed, all when it is poisoned.
- *   3. The ring grows before the guard is taken, see channel_prepare(): nothing is allocated, and no foreign code called, under it.
+ *   3. The ring grows while the guard is free, see channel_prepare(): nothing is allocated, and no foreign code called, under it.
  *
  * A value is in one place: the sender's frame, the ring, the receiver's result. Who meets a waiter moves it after the claim is won, so a sender that is
  * canceled still has it, and a receiver that is canceled never got it.
@@ -204,14 +204,14 @@ static enum meeting channel_take(coir_channel *channel, coir_value *value, struc
     return channel->poisoned ? POISONED : channel->closed ? CLOSED : BUSY;
 }
 
-/* Before the guard is taken: room for one more, as far as can be seen. */
+/* Without the guard: makes the ring larger, unless somebody else was faster. False: no memory. */
 static bool channel_prepare(coir_channel *channel)
 {
     spin_lock(&channel->object.guard);
     size_t room = channel->ring.room;
-    bool cramped = channel->ring.count == room && room < channel->capacity && !channel->closed && queue_is_empty(&channel->receivers);
+    bool is_full = channel->ring.count == room;
     spin_unlock(&channel->object.guard);
-    if (!cramped)
+    if (!is_full)
         return true;
     struct ring ring = { NULL, room == 0 ? ROOM_MIN : 2 * room, 0, 0 };
     ring.items = room > SIZE_MAX / 4 / sizeof *ring.items ? NULL : coir__alloc(ring.room * sizeof *ring.items);
@@ -370,6 +370,7 @@ static const struct coir__offer receive_offer = { .guard = guard_of, .poll = rec
 static const struct coir__prim receive_prim = {
     .name = "receive", .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = coir__object_arm,
     .woken = receive_woken, .disarm = receive_disarm, .drop = channel_unref, .waits_for = channel_waits_for, .offer = &receive_offer,
+    .arms_at_once = true,
 };
 
 static enum prim_step try_receive_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -384,15 +385,6 @@ static const struct coir__prim try_receive_prim = {
 };
 
 /* --------------------------------------------------------------------------------------------------------------- send */
-
-/* A value can be moved only out of a frame, so what is sent goes there first. Out of a shared io it is shared, as any io's value is. */
-static enum prim_step send_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
-{
-    (void)fiber;
-    (void)node;
-    (void)result;
-    return PRIM_WAIT;
-}
 
 static bool send_prepare(coir_io *frame) { return channel_prepare(frame->object); }
 
@@ -467,7 +459,7 @@ static const struct coir__offer send_offer = {
 };
 
 static const struct coir__prim send_prim = {
-    .name = "send", .awaits = to_send, .size = SENT_SIZE, .attempt = send_attempt, .arm = coir__object_arm, .woken = send_woken,
+    .name = "send", .awaits = to_send, .size = SENT_SIZE, .arm = coir__object_arm, .woken = send_woken,
     .disarm = send_disarm, .drop = send_drop, .waits_for = channel_waits_for, .offer = &send_offer,
 };
 
@@ -475,14 +467,14 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
 {
     coir_channel *channel = frame->object;
     CLAIMED(claimed);
-    enum prim_step step = PRIM_PREPARE;
+    enum prim_step step;
     if (unlikely(!send_begin(frame, result)))
         return PRIM_DONE;
-    while (step == PRIM_PREPARE && channel_prepare(channel)) {
+    do {
         spin_lock(&channel->object.guard);
         step = send_poll(fiber, frame, result, &claimed);
         spin_unlock(&channel->object.guard);
-    }
+    } while (step == PRIM_PREPARE && channel_prepare(channel));
     claimed_make_ready(&claimed);
     send_end(frame);
     if (unlikely(step == PRIM_PREPARE))
@@ -495,7 +487,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
 }
 
 static const struct coir__prim try_send_prim = {
-    .name = "try_send", .awaits = "", .size = SENT_SIZE, .attempt = send_attempt, .arm = try_send_arm, .drop = send_drop,
+    .name = "try_send", .awaits = "", .size = SENT_SIZE, .arm = try_send_arm, .drop = send_drop,
 };
 
 /* ------------------------------------------------------------------------------------------------------- close, poison */
@@ -634,12 +626,10 @@ bool coir_thread_try_send(coir_channel *channel, coir_value value)
     enum meeting meeting = BUSY;
     if (channel != NULL && load_relaxed(&channel->object.exposed))
         do {
-            if (!channel_prepare(channel))
-                break;
             spin_lock(&channel->object.guard);
             meeting = channel_put(channel, &value, &claimed);
             spin_unlock(&channel->object.guard);
-        } while (meeting == CRAMPED);
+        } while (meeting == CRAMPED && channel_prepare(channel));
     claimed_make_ready(&claimed);
     coir_drop(value);
     return meeting == MET;

@@ -412,7 +412,7 @@ static NOINLINE coir_result run_unpinned(coir_fiber *fiber, coir_io *io)
         result = coir__checked(io->read(ENV_OF(io), coir__context_value(fiber)));
         break;
     case OP_PRIM:
-        if (io->prim->attempt(fiber, io, &result) == PRIM_DONE)
+        if (coir__prim_attempt(fiber, io, true, &result) == PRIM_DONE)
             break;
         FALL_THROUGH;
     default:
@@ -965,8 +965,7 @@ dispatch:
         GO_UP();
 
     DOWN(PRIM): {
-        const struct coir__prim *prim = io->prim;
-        if (likely(prim->attempt(fiber, io, &result) == PRIM_DONE)) {
+        if (likely(coir__prim_attempt(fiber, io, borrowed, &result) == PRIM_DONE)) {
             if (!borrowed) {
                 coir__prim_drop(io);
                 coir__node_free(io);

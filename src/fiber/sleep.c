@@ -13,14 +13,6 @@ struct sleep {
 
 static struct sleep *sleep_of(const coir_io *node) { return (struct sleep *)(uintptr_t)node; }
 
-static enum prim_step sleep_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
-{
-    (void)fiber;
-    (void)node;
-    (void)result;
-    return PRIM_WAIT;
-}
-
 /* Never early, so the clock is read now; beyond its end there is nothing to arm. */
 static enum prim_step timer_arm(coir_fiber *fiber, coir_io *frame, int64_t due, enum clock_kind clock, coir_result *result)
 {
@@ -60,13 +52,13 @@ static bool sleep_has_come(const coir_io *frame)
 }
 
 static const struct coir__prim sleep_prim = {
-    .name = "sleep", .awaits = "a moment (coir_sleep)", .size = sizeof(struct sleep), .attempt = sleep_attempt,
+    .name = "sleep", .awaits = "a moment (coir_sleep)", .size = sizeof(struct sleep),
     .arm = sleep_arm, .disarm = sleep_disarm, .has_come = sleep_has_come,
 };
 
 static const struct coir__prim sleep_until_prim = {
     .name = "sleep_until", .awaits = "a moment (coir_sleep_until)", .size = sizeof(struct sleep),
-    .attempt = sleep_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm,
+    .arm = sleep_until_arm, .disarm = sleep_disarm,
     .has_come = sleep_has_come,
 };
 

@@ -41,10 +41,11 @@ struct coir__offer {
      * NULL: nothing of that kind. */
     bool (*begin)(coir_io *frame, coir_result *result);
     void (*end)(coir_io *frame);
-    /* prepare: before the guard is taken: memory that poll() may need. False: none is to be had. NULL: nothing to prepare. */
-    bool (*prepare)(coir_io *frame);
-    /* poll: under the guard: does it, if that takes no waiting. PRIM_PREPARE: prepare() again, others were faster. Whom it wakes goes to `claimed`. */
+    /* poll: under the guard: does it, if that takes no waiting. PRIM_PREPARE: it needs memory: prepare(), then poll() again. Whom it wakes goes to
+     * `claimed`. */
     enum prim_step (*poll)(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed);
+    /* prepare: without the guard. False: there is no memory. NULL: poll() never asks for it. */
+    bool (*prepare)(coir_io *frame);
     /* enqueue: under the guard, after poll() said PRIM_WAIT: registers the frame. False: nobody could ever serve it: *result says so. */
     bool (*enqueue)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     /* settle: when the guard is free again: makes, of what poll() or enqueue() has left in *result, what it means: errors need memory. */
@@ -57,7 +58,7 @@ struct coir__prim {
     const char *awaits;                                 /* for messages: "a callback", or what is numbered: "lock" */
     size_t      size;                                   /* of its nodes, at least NODE_SIZE_OF(prim_own) */
 
-    /* attempt: does it if that takes no waiting. `node` may be shared: it is only read, and owns what it mentions.
+    /* attempt: does it if that takes no waiting. `node` may be shared: it is only read, and owns what it mentions. NULL: it needs a frame.
      * arm: does it, or registers `frame`, which is the fiber's own, as a waiter, in one step: no wake-up can fall between. From then on
      *   the wait may be claimed; whoever claims it leaves the result in the fiber.
      * woken: after a wake-up, with the result that the waker left: what it means. NULL: just that.
@@ -74,6 +75,7 @@ struct coir__prim {
     void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
     const struct coir__offer *offer;                    /* NULL: see there */
+    bool arms_at_once;                                  /* where a node is its own frame, which costs nothing, arm() is as quick as attempt() */
     bool (*has_come)(const coir_io *frame);             /* no offer: whether what is waited for has ended the wait, when woken; NULL: never a case */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };
@@ -82,6 +84,12 @@ struct coir__prim {
 coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number);
 /* coir__hold: runs io between the primitive and its give_back(). Takes io; the object's reference only if it does not give NULL. */
 coir_io *coir__hold(const struct coir__prim *prim, void *object, int64_t number, coir_io *io);
+/* coir__prim_attempt: if there is an attempt(). */
+static ALWAYS_INLINE enum prim_step coir__prim_attempt(coir_fiber *fiber, const coir_io *node, bool borrowed, coir_result *result)
+{
+    const struct coir__prim *prim = node->prim;
+    return prim->attempt == NULL || (prim->arms_at_once && !borrowed) ? PRIM_WAIT : prim->attempt(fiber, node, result);
+}
 /* coir__prim_drop: what a node of either kind mentions. */
 static inline void coir__prim_drop(coir_io *node)
 {

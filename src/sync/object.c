@@ -53,18 +53,20 @@ enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *
     enum prim_step step;
     if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
         return PRIM_DONE;
-    do {
-        if (offer->prepare != NULL && !offer->prepare(frame)) {
-            *result = coir__no_memory();
-            step = PRIM_DONE;
-            break;
-        }
+    for (;;) {
         spin_lock(guard);
         step = offer->poll(fiber, frame, result, &claimed);
         if (step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
             step = PRIM_DONE;
         spin_unlock(guard);
-    } while (unlikely(step == PRIM_PREPARE));
+        if (likely(step != PRIM_PREPARE))
+            break;
+        if (!offer->prepare(frame)) {
+            *result = coir__no_memory();
+            step = PRIM_DONE;
+            break;
+        }
+    }
     claimed_make_ready(&claimed);
     if (step == PRIM_DONE) {
         offer->settle(fiber, frame, result);
