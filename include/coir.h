@@ -11,6 +11,7 @@
 
 #include <coir/async.h>
 #include <coir/channel.h>
+#include <coir/csp.h>
 #include <coir/do.h>
 #include <coir/fiber.h>
 #include <coir/io.h>

@@ -45,7 +45,7 @@ COIR_API bool          coir_channel_expose(coir_channel *channel);
 COIR_API COIR_MUST_USE coir_io *coir_send(coir_channel *channel, coir_value value);
 /* coir_receive: waits for a value, and gives it. Fails  COIR_CLOSED when it is closed and nothing is left inside; COIR_POISONED. */
 COIR_API COIR_MUST_USE coir_io *coir_receive(coir_channel *channel);
-/* coir_next: coir_receive(), but gives none when it is closed and nothing is left: for coir_for_each(), and for loops. (A none that was sent looks the same.) */
+/* coir_next: coir_receive(), but gives none when it is closed and nothing is left: for coir_for_each(), and for loops. A zero that was sent is a zero: no none. */
 COIR_API COIR_MUST_USE coir_io *coir_next(coir_channel *channel);
 /* The same without waiting. coir_try_send: flag: false: it was full, and the value is dropped. coir_try_receive: an error, code EAGAIN, when it is empty. */
 COIR_API COIR_MUST_USE coir_io *coir_try_send(coir_channel *channel, coir_value value);

@@ -324,10 +324,14 @@ static enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_resul
 
 static void receive_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
-    if (unlikely(result->value.type == &told_type && result->value.u64 == CLOSED && frame->prim_own.number == NEXT))
+    if (result->value.type != &told_type || result->tag != COIR_OK) {
+        if (frame->prim_own.number == NEXT && result->tag == COIR_OK)
+            coir__mark_zero(&result->value);            /* none is the end */
+    } else if (result->value.u64 == CLOSED && frame->prim_own.number == NEXT) {
         coir__set_ok(result, coir_none());
-    else
+    } else {
         settle(fiber, frame, receiver_name(frame), to_receive, result);
+    }
 }
 
 static enum prim_step receive_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)

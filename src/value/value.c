@@ -69,6 +69,14 @@ static const coir_value *unsharable_in(const coir_value *holder, int levels)
     return NULL;
 }
 
+static void print_zero(const void *object, FILE *out)
+{
+    (void)object;
+    fputc('0', out);
+}
+static void *share_zero(void *object) { return object; }
+const coir_type coir__zero_type = { "number", NULL, share_zero, print_zero };
+
 static NOINLINE coir_value refuse_to_share(const coir_value *value)
 {
     const coir_value *culprit = value, *inside = value;
@@ -84,7 +92,7 @@ static NOINLINE coir_value refuse_to_share(const coir_value *value)
 coir_value coir_share(const coir_value *value)
 {
     const coir_type *type = value->type;
-    if (type == NULL)
+    if (type == NULL || type == &coir__zero_type)
         return *value;
     if (unlikely(!coir_can_share(value)))
         return refuse_to_share(value);

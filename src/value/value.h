@@ -25,6 +25,17 @@ coir_result coir__no_memory(void);
 /* coir__no_memory_value: the coir_panic_value() that says ENOMEM; allocates nothing. */
 coir_value coir__no_memory_value(void);
 
+/*
+ * A plain zero (coir_int(0), coir_bool(false)) is the same value as none. Where none has a meaning of its own, such as the end of a stream, a zero that is
+ * meant as a value has this type: it is like a plain one in every other respect.
+ */
+extern const coir_type coir__zero_type;
+static inline void coir__mark_zero(coir_value *v)
+{
+    if (unlikely(coir_is_none(v)))
+        v->type = &coir__zero_type;
+}
+
 static inline bool coir__is_panic_value(const coir_value *v) { return unlikely(v->type == &coir_panic_type); }
 /* coir__panic_of: takes a value of coir_panic_type; gives the PANIC that it stands for. */
 coir_result coir__panic_of(coir_value value);
