@@ -63,6 +63,7 @@ COIR_PRINTF(1, 2) static inline const char *spelled(const char *format, ...)
 #define LOCK_ID(lock)           ((uintmax_t)coir_lock_id(lock))
 #define SEMAPHORE_ID(semaphore) ((uintmax_t)coir_semaphore_id(semaphore))
 #define FIBER_ID(fiber)         ((uintmax_t)coir_fiber_id(fiber))
+#define CHANNEL_ID(channel)     ((uintmax_t)coir_channel_id(channel))
 
 /* notes: all since the last time, "" if none. */
 static inline const char *notes(void)
@@ -165,6 +166,10 @@ static inline void describe_code(int code, FILE *out)
     case COIR_DEADLOCK:       fputs("DEADLOCK", out); break;
     case COIR_ABANDONED:      fputs("ABANDONED", out); break;
     case COIR_CHILD_CANCELED: fputs("CHILD_CANCELED", out); break;
+    case COIR_CLOSED:         fputs("CLOSED", out); break;
+    case COIR_POISONED:       fputs("POISONED", out); break;
+    case COIR_REFUSED:        fputs("REFUSED", out); break;
+    case EAGAIN:              fputs("EAGAIN", out); break;
     default:                  fprintf(out, "code %d", code);
     }
 }

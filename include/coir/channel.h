@@ -11,7 +11,8 @@
  * one sender arrive in the order in which it sent them; who waits is served in order of arrival. Waiting allocates nothing. A cancellation takes who waits
  * out, and nothing with him: a value that was not sent is dropped, one that was not received is for the next.
  *
- * A channel serves the fibers of one run at a time, unless it is exposed.
+ * When all who have a channel wait for it, nobody can come any more: they are woken with a panic, code COIR_ABANDONED. A channel serves the fibers of one run
+ * at a time, unless it is exposed.
  */
 #ifndef COIR_CHANNEL_H
 #define COIR_CHANNEL_H
@@ -47,20 +48,22 @@ COIR_API COIR_MUST_USE coir_io *coir_send(coir_channel *channel, coir_value valu
 COIR_API COIR_MUST_USE coir_io *coir_receive(coir_channel *channel);
 /* coir_next: coir_receive(), but gives none when it is closed and nothing is left: for coir_for_each(), and for loops. A zero that was sent is a zero: no none. */
 COIR_API COIR_MUST_USE coir_io *coir_next(coir_channel *channel);
-/* The same without waiting. coir_try_send: flag: false: it was full, and the value is dropped. coir_try_receive: an error, code EAGAIN, when it is empty. */
+/* The same without waiting; they fail as those do. coir_try_send: flag: false: nobody took it and there was no room: the value is dropped. coir_try_receive:
+ * an error, code EAGAIN, when there is nothing to be had. */
 COIR_API COIR_MUST_USE coir_io *coir_try_send(coir_channel *channel, coir_value value);
 COIR_API COIR_MUST_USE coir_io *coir_try_receive(coir_channel *channel);
 
 /* coir_close: there will be no more. What is inside, and what waits to be sent, can still be received. Again, and of NULL: nothing. Any thread; never waits.
- * coir_poison: at once: what is inside is dropped, who waits fails, with COIR_POISONED. PyCSP's poison. */
+ * coir_poison: at once, also of a closed one: what is inside is dropped, who waits fails, with COIR_POISONED. PyCSP's poison. */
 COIR_API void coir_close(coir_channel *channel);
 COIR_API void coir_poison(coir_channel *channel);
 /* io, and then that, however io ended. */
 COIR_API COIR_MUST_USE coir_io *coir_closing(coir_channel *channel, coir_io *io);
 COIR_API COIR_MUST_USE coir_io *coir_poisoning(coir_channel *channel, coir_io *io);
 
-/* For threads that are no workers, of exposed channels: others are refused with an error, code COIR_REFUSED; on a worker too. The first two wait, for as long
- * as it takes; the others do not: false: full, closed or empty; the value is dropped, *value is none. */
+/* For threads that are no workers, and exposed channels. The first two wait, for as long as it takes, and fail as coir_send() and coir_receive() do; for
+ * another channel, for NULL, and in a callback, which would block a worker, they are refused: an error, code COIR_REFUSED. The others do not wait, and may be
+ * called anywhere. False: full, empty, over, or refused: the value is dropped, *value is none. */
 COIR_API COIR_MUST_USE coir_result coir_thread_send(coir_channel *channel, coir_value value);
 COIR_API COIR_MUST_USE coir_result coir_thread_receive(coir_channel *channel);
 COIR_API bool coir_thread_try_send(coir_channel *channel, coir_value value);

@@ -5,7 +5,7 @@
  *   1. Receivers wait only while the ring is empty and no sender waits. Senders wait only while the ring is full. (But an alternative that
  *      both sends and receives may stand at both ends: it does not meet itself.)
  *   2. Who waits at an end that is over has been woken: receivers when it is closed, all when it is poisoned.
- *   3. The ring grows while the guard is free, see channel_prepare(): nothing is allocated, and no foreign code called, under it.
+ *   3. The ring grows while the guard is free, see channel_grow(): nothing is allocated, and no foreign code called, under it.
  *
  * A value is in one place: the sender's frame, the ring, the receiver's result. Who meets a waiter moves it after the claim is won, so a sender that is
  * canceled still has it, and a receiver that is canceled never got it.
@@ -27,7 +27,11 @@ struct coir_channel {
     bool          closed, poisoned;                     /* L */
     struct ring   ring;                                 /* L */
     _Atomic size_t size;                                /* A, written under the guard: of the ring, for who looks on */
-    struct queue  receivers, senders;                   /* L */
+    union {
+        struct queue receivers;                         /* L */
+        struct buried buried;                           /* of a dead one */
+    };
+    struct queue  senders;                              /* L */
 };
 
 static const char to_receive[] = "an item of channel", to_send[] = "room in channel";
@@ -92,21 +96,28 @@ coir_channel *coir_channel_ref(coir_channel *channel)
     return channel;
 }
 
-void coir_channel_drop(coir_channel *channel)
+/* There may be channels in channels. */
+static void channel_empty(struct buried *buried)
 {
-    if (channel == NULL)
-        return;
-    struct queue *const queues[] = { &channel->receivers, &channel->senders, NULL };
-    if (!coir__object_let_go(&channel->object, queues, "coir_channel", "a partner at channel"))
-        return;
+    coir_channel *channel = container_of(buried, coir_channel, buried);
     ring_drop(&channel->ring);
     coir__object_done(&channel->object);
     coir__free(channel, sizeof *channel);
 }
 
+void coir_channel_drop(coir_channel *channel)
+{
+    if (channel == NULL)
+        return;
+    struct queue *const queues[] = { &channel->receivers, &channel->senders, NULL };
+    if (coir__object_let_go(&channel->object, queues, "coir_channel", "a partner at channel"))
+        coir__bury(&channel->buried, channel_empty);
+}
+
 static void value_drop(void *object) { coir_channel_drop(object); }
 static void *value_share(void *object) { return coir_channel_ref(object); }
-const coir_type coir_channel_type = { "channel", value_drop, value_share, NULL };
+static void value_print(const void *object, FILE *out) { fprintf(out, "channel %" PRIu64, coir_channel_id(object)); }
+const coir_type coir_channel_type = { "channel", value_drop, value_share, value_print };
 
 coir_value coir_channel_value(coir_channel *channel)
 {
@@ -204,8 +215,8 @@ static enum meeting channel_take(coir_channel *channel, coir_value *value, struc
     return channel->poisoned ? POISONED : channel->closed ? CLOSED : BUSY;
 }
 
-/* Without the guard: makes the ring larger, unless somebody else was faster. False: no memory. */
-static bool channel_prepare(coir_channel *channel)
+/* After CRAMPED, without the guard: room for more, unless others have made some meanwhile. False: there is no memory. */
+static NOINLINE bool channel_grow(coir_channel *channel)
 {
     spin_lock(&channel->object.guard);
     size_t room = channel->ring.room;
@@ -218,7 +229,7 @@ static bool channel_prepare(coir_channel *channel)
     if (ring.items == NULL)
         return false;
     spin_lock(&channel->object.guard);
-    if (channel->ring.room == room) {
+    if (channel->ring.room == room && !channel->closed) {
         struct ring small = channel->ring;
         ring_move(&ring, &small);
         channel->ring = ring;
@@ -305,9 +316,13 @@ static struct waits_for channel_waits_for(const coir_io *frame)
 
 /* ------------------------------------------------------------------------------------------------------------ receive */
 
-enum receiving { RECEIVE, NEXT };                       /* a receiver's number */
+enum receiving { RECEIVE, NEXT, TRY };                  /* a receiver's number */
 
-static const char *receiver_name(const coir_io *node) { return node->prim_own.number == NEXT ? "coir_next" : "coir_receive"; }
+static const char *receiver_name(const coir_io *node)
+{
+    static const char *const names[] = { "coir_receive", "coir_next", "coir_try_receive" };
+    return names[node->prim_own.number];
+}
 
 static enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
@@ -390,7 +405,7 @@ static const struct coir__prim try_receive_prim = {
 
 /* --------------------------------------------------------------------------------------------------------------- send */
 
-static bool send_prepare(coir_io *frame) { return channel_prepare(frame->object); }
+static bool send_prepare(coir_io *frame) { return channel_grow(frame->object); }
 
 static enum prim_step send_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
@@ -453,7 +468,8 @@ static void send_disarm(coir_fiber *fiber, coir_io *frame)
 
 static void send_drop(coir_io *node)
 {
-    coir_drop(sent_of(node)->value);
+    if (!(load_relaxed(&node->refs) & NODE_TAKEN))      /* relaxed: by the last owner */
+        coir_drop(sent_of(node)->value);
     coir_channel_drop(node->object);
 }
 
@@ -478,7 +494,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
         spin_lock(&channel->object.guard);
         step = send_poll(fiber, frame, result, &claimed);
         spin_unlock(&channel->object.guard);
-    } while (step == PRIM_PREPARE && channel_prepare(channel));
+    } while (step == PRIM_PREPARE && channel_grow(channel));
     claimed_make_ready(&claimed);
     send_end(frame);
     if (unlikely(step == PRIM_PREPARE))
@@ -564,7 +580,7 @@ static coir_io *channel_io(const struct coir__prim *prim, coir_channel *channel,
 
 coir_io *coir_receive(coir_channel *channel)     { return channel_io(&receive_prim, channel, RECEIVE); }
 coir_io *coir_next(coir_channel *channel)        { return channel_io(&receive_prim, channel, NEXT); }
-coir_io *coir_try_receive(coir_channel *channel) { return channel_io(&try_receive_prim, channel, RECEIVE); }
+coir_io *coir_try_receive(coir_channel *channel) { return channel_io(&try_receive_prim, channel, TRY); }
 
 static coir_io *send_io(const struct coir__prim *prim, coir_channel *channel, coir_value value)
 {
@@ -599,10 +615,43 @@ coir_io *coir_poisoning(coir_channel *channel, coir_io *io) { return ending_with
 
 /* ------------------------------------------------------------------------------------------------------------ threads */
 
-static coir_result not_exposed(const char *function, const coir_channel *channel)
+/* NULL: a thread may use it there. */
+static const char *thread_refused(const coir_channel *channel, bool waits)
 {
-    return coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "%s: channel %" PRIu64 " is not exposed (coir_channel_expose)", function,
-                                  coir_channel_id(channel)));
+    if (channel == NULL)
+        return "channel is NULL";
+    if (!load_relaxed(&channel->object.exposed))        /* relaxed: whoever gave it to this thread exposed it before */
+        return "the channel is not exposed (coir_channel_expose)";
+    return waits && (coir__me.seat != NULL || coir__me.in_hook > 0) ? "called from a callback: it would block a worker" : NULL;
+}
+
+static coir_result thread_error(const char *function, const char *why)
+{
+    return coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "%s: %s", function, why));
+}
+
+/* Takes *value, if it gives MET. BUSY: also when there is no memory. */
+static enum meeting thread_put(coir_channel *channel, coir_value *value)
+{
+    CLAIMED(claimed);
+    enum meeting meeting;
+    do {
+        spin_lock(&channel->object.guard);
+        meeting = channel_put(channel, value, &claimed);
+        spin_unlock(&channel->object.guard);
+    } while (meeting == CRAMPED && channel_grow(channel));
+    claimed_make_ready(&claimed);
+    return meeting;
+}
+
+static enum meeting thread_take(coir_channel *channel, coir_value *value)
+{
+    CLAIMED(claimed);
+    spin_lock(&channel->object.guard);
+    enum meeting meeting = channel_take(channel, value, &claimed);
+    spin_unlock(&channel->object.guard);
+    claimed_make_ready(&claimed);
+    return meeting;
 }
 
 /* A thread that waits is a run of one fiber, whose worker is that thread. */
@@ -610,44 +659,35 @@ static coir_result in_own_run(coir_io *io) { return coir_run(io, COIR_OPTIONS(.w
 
 coir_result coir_thread_send(coir_channel *channel, coir_value value)
 {
-    if (channel == NULL || !load_relaxed(&channel->object.exposed)) {
-        coir_drop(value);
-        return not_exposed("coir_thread_send", channel);
-    }
-    return in_own_run(coir_send(channel, value));
+    const char *refused = thread_refused(channel, true);
+    if (unlikely(coir__is_panic_value(&value)))
+        return coir__panic_of(value);
+    if (refused == NULL)
+        return thread_put(channel, &value) == MET ? coir_ok(coir_none()) : in_own_run(coir_send(channel, value));
+    coir_drop(value);
+    return thread_error("coir_thread_send", refused);
 }
 
 coir_result coir_thread_receive(coir_channel *channel)
 {
-    if (channel == NULL || !load_relaxed(&channel->object.exposed))
-        return not_exposed("coir_thread_receive", channel);
-    return in_own_run(coir_receive(channel));
+    coir_value value;
+    const char *refused = thread_refused(channel, true);
+    if (refused != NULL)
+        return thread_error("coir_thread_receive", refused);
+    return thread_take(channel, &value) == MET ? coir_ok(value) : in_own_run(coir_receive(channel));
 }
 
 bool coir_thread_try_send(coir_channel *channel, coir_value value)
 {
-    CLAIMED(claimed);
-    enum meeting meeting = BUSY;
-    if (channel != NULL && load_relaxed(&channel->object.exposed))
-        do {
-            spin_lock(&channel->object.guard);
-            meeting = channel_put(channel, &value, &claimed);
-            spin_unlock(&channel->object.guard);
-        } while (meeting == CRAMPED && channel_prepare(channel));
-    claimed_make_ready(&claimed);
+    bool is_sent = thread_refused(channel, false) == NULL && !coir__is_panic_value(&value) && thread_put(channel, &value) == MET;
     coir_drop(value);
-    return meeting == MET;
+    return is_sent;
 }
 
 bool coir_thread_try_receive(coir_channel *channel, coir_value *value)
 {
-    CLAIMED(claimed);
-    *value = coir_none();
-    if (channel == NULL || !load_relaxed(&channel->object.exposed))
-        return false;
-    spin_lock(&channel->object.guard);
-    enum meeting meeting = channel_take(channel, value, &claimed);
-    spin_unlock(&channel->object.guard);
-    claimed_make_ready(&claimed);
-    return meeting == MET;
+    bool is_received = value != NULL && thread_refused(channel, false) == NULL && thread_take(channel, value) == MET;
+    if (value != NULL && !is_received)
+        *value = coir_none();
+    return is_received;
 }

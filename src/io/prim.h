@@ -15,7 +15,7 @@ struct claimed;                                         /* sync/queue.h: fibers 
 enum prim_step {
     PRIM_DONE,                                          /* *result says how */
     PRIM_WAIT,                                          /* attempt: arm it; arm, woken: the fiber waits */
-    PRIM_PREPARE                                        /* poll alone */
+    PRIM_PREPARE                                        /* poll alone: prepare() is to be called, and then poll() anew */
 };
 
 struct coir__run;
@@ -41,10 +41,9 @@ struct coir__offer {
      * NULL: nothing of that kind. */
     bool (*begin)(coir_io *frame, coir_result *result);
     void (*end)(coir_io *frame);
-    /* poll: under the guard: does it, if that takes no waiting. PRIM_PREPARE: it needs memory: prepare(), then poll() again. Whom it wakes goes to
-     * `claimed`. */
+    /* poll: under the guard: does it, if that takes no waiting. Whom it wakes goes to `claimed`. */
     enum prim_step (*poll)(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed);
-    /* prepare: without the guard. False: there is no memory. NULL: poll() never asks for it. */
+    /* prepare: after poll() said PRIM_PREPARE, and without the guard: makes what it needs. False: there is no memory. NULL: poll() does not say so. */
     bool (*prepare)(coir_io *frame);
     /* enqueue: under the guard, after poll() said PRIM_WAIT: registers the frame. False: nobody could ever serve it: *result says so. */
     bool (*enqueue)(coir_fiber *fiber, coir_io *frame, coir_result *result);

@@ -45,33 +45,40 @@ bool coir__object_let_go(struct object *object, struct queue *const *queues, con
 
 void coir__object_done(struct object *object) { coir__run_token_drop(object->user); }
 
-enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+/* One look at the object; if it is to wait, the fiber stands in the queue before the guard is let go. */
+static enum prim_step offer_meet(const struct coir__offer *offer, coir_fiber *fiber, coir_io *frame, bool is_to_wait, coir_result *result)
 {
-    const struct coir__offer *offer = frame->prim->offer;
     ck_spinlock_fas_t *guard = offer->guard(frame);
     CLAIMED(claimed);
     enum prim_step step;
-    if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
-        return PRIM_DONE;
-    for (;;) {
+    do {
         spin_lock(guard);
         step = offer->poll(fiber, frame, result, &claimed);
-        if (step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
+        if (is_to_wait && step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
             step = PRIM_DONE;
         spin_unlock(guard);
-        if (likely(step != PRIM_PREPARE))
-            break;
-        if (!offer->prepare(frame)) {
-            *result = coir__no_memory();
-            step = PRIM_DONE;
-            break;
-        }
-    }
+    } while (unlikely(step == PRIM_PREPARE) && offer->prepare(frame));
     claimed_make_ready(&claimed);
-    if (step == PRIM_DONE) {
+    if (step == PRIM_DONE)
         offer->settle(fiber, frame, result);
-        if (offer->end != NULL)
-            offer->end(frame);
-    }
+    if (likely(step != PRIM_PREPARE))
+        return step;
+    *result = coir__no_memory();
+    return PRIM_DONE;
+}
+
+enum prim_step coir__object_try(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    return offer_meet(frame->prim->offer, fiber, frame, false, result);
+}
+
+enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    const struct coir__offer *offer = frame->prim->offer;
+    if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
+        return PRIM_DONE;
+    enum prim_step step = offer_meet(offer, fiber, frame, true, result);
+    if (step == PRIM_DONE && offer->end != NULL)
+        offer->end(frame);
     return step;
 }

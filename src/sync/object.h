@@ -47,9 +47,11 @@ static inline bool object_serves(struct object *object, const coir_fiber *fiber,
 bool coir__object_let_go(struct object *object, struct queue *const *queues, const char *function, const char *awaits);
 void coir__object_done(struct object *object);
 
-/* coir__object_arm: the arm() of a primitive with an offer. coir__object_note: counts a wait for an exposed object, before it is registered;
- * coir__object_note_end: when it is over, however that came about. */
+/* coir__object_arm: the arm() of a primitive with an offer. coir__object_try: the same without waiting, of one that has begun: WAIT leaves all as it
+ * was. */
 enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result);
+enum prim_step coir__object_try(coir_fiber *fiber, coir_io *frame, coir_result *result);
+/* object_note: counts a wait for an exposed object, before it is registered; object_note_end: when it is over, however that came about. */
 static inline void object_note(struct object *object)
 {
     if (unlikely(load_relaxed(&object->exposed)))

@@ -120,7 +120,7 @@ TEST(csp, process_keeps_its_channels_and_poisons_them_whenever_it_ends)
     coir_channel *channel = coir_channel_new(1);
     coir_io *process = coir_csp_process(coir_unit(), COIR_CHANNELS(channel));
     CHECK_STR(outcome(1, coir_io_ref(process)), "OK 0");
-    CHECK_STR(outcome(1, coir_attempt(coir_send(channel, thing(1)))), "OK <ERROR code -1003>");
+    CHECK_STR(outcome(1, coir_attempt(coir_send(channel, thing(1)))), "OK <ERROR POISONED>");
     CHECK_STR(notes(), "-1");
     coir_channel_drop(channel);
     CHECK_STR(outcome(1, process), "OK 0");
