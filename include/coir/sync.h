@@ -1,13 +1,18 @@
 /*
- * coir/sync.h - locks and semaphores for fibers
+ * coir/sync.h - by what fibers wait for each other: locks, semaphores, events
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
  *
- * One set of verbs for every handle: x_new, x_ref (one more owner), x_drop (one less; NULL is harmless). Handles are counted and
+ * One set of verbs for every handle: x_new, x_ref (one more owner), x_drop (one less; NULL is harmless), x_id. Handles are counted and
  * may be made, shared and dropped by any thread; an io that mentions one keeps it, so it may be dropped as soon as the ios are
- * built. An object serves the fibers of one run at a time: one that another run's fibers hold or wait for is refused with an error,
- * code COIR_REFUSED.
+ * built.
+ *
+ * An object serves the fibers of one run at a time: one that another run's fibers hold or wait for is refused with an error,
+ * code COIR_REFUSED. What is no io but acts at once, as coir_event_set(), may be called from any thread; it gives false, and does nothing,
+ * while fibers of another run than the caller's wait for the object; a thread that is no worker has no run. So for several runs, and for
+ * threads, an object is to be *exposed*: x_expose(), before its first use (false: it came too late). Who waits for an exposed object is
+ * never found to wait in vain, since somebody may come.
  *
  * Unless a function says otherwise: handles are borrowed for the call, ios are taken; nothing happens before the io is run; who waits
  * blocks its fiber, never the thread, and is served in order of arrival; a NULL handle makes the io NULL and drops what came with
@@ -61,6 +66,22 @@ COIR_API COIR_MUST_USE coir_io *coir_acquire(coir_semaphore *semaphore, int64_t 
 COIR_API COIR_MUST_USE coir_io *coir_try_acquire(coir_semaphore *semaphore, int64_t permits);   /* flag; never overtakes */
 COIR_API COIR_MUST_USE coir_io *coir_release(coir_semaphore *semaphore, int64_t permits);       /* by any fiber */
 COIR_API int64_t coir_semaphore_available(const coir_semaphore *semaphore);                     /* a snapshot; 0 for NULL */
+
+/*
+ * An event: set or not. Fibers wait until it is set; then it holds nobody back until it is cleared. Who was woken goes on, also if it has been
+ * cleared meanwhile.
+ */
+typedef struct coir_event coir_event;
+COIR_API COIR_MUST_USE coir_event *coir_event_new(void);            /* not set. NULL with errno ENOMEM */
+COIR_API coir_event *coir_event_ref(coir_event *event);
+COIR_API void coir_event_drop(coir_event *event);
+COIR_API uint64_t coir_event_id(const coir_event *event);
+COIR_API bool coir_event_expose(coir_event *event);
+/* coir_event_set: wakes all who wait. Again: nothing. coir_event_clear: from now on it holds back. Both false if refused. */
+COIR_API bool coir_event_set(coir_event *event);
+COIR_API bool coir_event_clear(coir_event *event);
+COIR_API bool coir_event_is_set(const coir_event *event);           /* a snapshot; false for NULL */
+COIR_API COIR_MUST_USE coir_io *coir_event_wait(coir_event *event); /* gives none. It can be a case of coir_alt() */
 
 #ifdef __cplusplus
 }

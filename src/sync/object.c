@@ -24,6 +24,15 @@ bool coir__object_serves_now(struct object *object, struct run_token *user, bool
     return true;
 }
 
+/* A thread that is no worker leaves no trace: it is no run. */
+bool coir__object_serves_caller(struct object *object, bool is_unused)
+{
+    struct coir__seat *seat = coir__me.seat;
+    if (seat != NULL)
+        return object->user == seat->run->token || coir__object_serves_now(object, seat->run->token, is_unused);
+    return is_unused || load_relaxed(&object->exposed) || object->user == NULL || load_acquire(&object->user->ended);
+}
+
 static void abandon(struct object *object, struct queue *const *queues, const char *function, const char *awaits)
 {
     struct claimed_waits claimed = { NULL };
@@ -44,6 +53,50 @@ bool coir__object_let_go(struct object *object, struct queue *const *queues, con
 }
 
 void coir__object_done(struct object *object) { coir__run_token_drop(object->user); }
+
+/* ---------------------------------------------------------------------------------------------------------------- waiting */
+
+static const coir_type why_not_type = { .name = "end of a wait" };
+
+void coir__object_tell(coir_result *result, enum why_not why)
+{
+    coir__set_ok(result, (coir_value){ .type = &why_not_type, .u64 = why });
+}
+
+const char *coir__function_of(const struct coir__prim *prim, char buffer[FUNCTION_SIZE])
+{
+    snprintf(buffer, FUNCTION_SIZE, "coir_%s", prim->name);
+    return buffer;
+}
+
+bool coir__object_told(const coir_fiber *fiber, const coir_io *frame, coir_result *result)
+{
+    char function[FUNCTION_SIZE];
+    const struct object *object = frame->object;
+    if (likely(result->value.type != &why_not_type || result->tag != COIR_OK))
+        return false;
+    coir__function_of(frame->prim, function);
+    *result = result->value.u64 == WHY_REFUSED ? refused(function)
+                                                : coir__handle_abandoned(fiber, function, frame->prim->awaits, object->serial);
+    return true;
+}
+
+bool coir__object_enqueue(struct queue *queue, coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    struct object *object = frame->object;
+    object_note(object);
+    if (likely(handle_queue_push(&object->handle, queue, &frame->prim_own.waiter, fiber)))
+        return true;
+    object_note_end(object);
+    coir__object_tell(result, WHY_ABANDONED);
+    return false;
+}
+
+struct waits_for coir__object_waits_for(const coir_io *frame)
+{
+    const struct object *object = frame->object;
+    return (struct waits_for){ .object = object->serial };
+}
 
 /* One look at the object; if it is to wait, the fiber stands in the queue before the guard is let go. */
 static enum prim_step offer_meet(const struct coir__offer *offer, coir_fiber *fiber, coir_io *frame, bool is_to_wait, coir_result *result)

@@ -40,6 +40,9 @@ static inline bool object_serves(struct object *object, const coir_fiber *fiber,
     return likely(object->user == user) || coir__object_serves_now(object, user, is_unused);
 }
 
+/* coir__object_serves_caller: the same for the calling thread: a worker as its run's fibers; another as long as no run uses the object, or it is exposed. */
+bool coir__object_serves_caller(struct object *object, bool is_unused);
+
 /*
  * object_let_go: gives a reference up. True: it was the last, the object is the caller's to take apart (object_done()). Waiters that are all that is
  * left of it are woken, from the given queues.
@@ -62,5 +65,23 @@ static inline void object_note_end(struct object *object)
     if (unlikely(load_relaxed(&object->exposed)))
         counter_add(&coir__me.seat->outside_done, 1);
 }
+
+/*
+ * What is known under the guard, and what a waker knows, is told in place of a value: errors need memory, so they are made afterwards, by who goes on.
+ * The object of the frames concerned begins with a struct object.
+ */
+enum why_not { WHY_REFUSED, WHY_ABANDONED };
+void coir__object_tell(coir_result *result, enum why_not why);
+/* coir__object_told: makes of what was told what it means. False: *result says something else. */
+bool coir__object_told(const coir_fiber *fiber, const coir_io *frame, coir_result *result);
+
+/* coir__function_of: as the program calls it: primitives are named after their functions. */
+enum { FUNCTION_SIZE = 48 };
+const char *coir__function_of(const struct coir__prim *prim, char buffer[FUNCTION_SIZE]);
+
+/* coir__object_enqueue: under the guard: registers the frame, and counts the wait if the object is exposed. False: with that nobody would be left who
+ * could serve it: *result tells that. */
+bool coir__object_enqueue(struct queue *queue, coir_fiber *fiber, coir_io *frame, coir_result *result);
+struct waits_for coir__object_waits_for(const coir_io *frame);
 
 #endif

@@ -46,3 +46,19 @@ FAULT_PROGRAM(semaphores, "OK [<OK thing 1> <OK thing 1> <OK thing 3> <OK thing 
     coir_semaphore_drop(permits);
     return result;
 }
+
+/* ------------------------------------------------------------------------------------------------------------- events */
+
+static coir_result set_event(void *event) { return coir_ok(coir_bool(coir_event_set(event))); }
+static coir_io *give_thing(void *env, coir_value *none) { (void)env; (void)none; return coir_pure(thing(4)); }
+
+FAULT_PROGRAM(events, "OK [<OK 0> <OK 0> <OK thing 4> <OK 1>]")
+{
+    coir_event *event = coir_event_new();
+    coir_io *wait = coir_event_wait(event), *again = coir_io_ref(wait);
+    coir_io *alt = coir_alt(COIR_CASES(coir_on(coir_event_wait(event), give_thing, NULL), coir_on(coir_sleep(coir_minutes(60)), NULL, NULL)));
+    coir_io *all = coir_parallel(COIR_IOS(wait, again, alt, coir_then(coir_yield(), coir_defer(set_event, event))));
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
+    coir_event_drop(event);
+    return result;
+}
