@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, semaphores, events
+ * coir/sync.h - by what fibers wait for each other: locks, semaphores, events, latches
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -82,6 +82,21 @@ COIR_API bool coir_event_set(coir_event *event);
 COIR_API bool coir_event_clear(coir_event *event);
 COIR_API bool coir_event_is_set(const coir_event *event);           /* a snapshot; false for NULL */
 COIR_API COIR_MUST_USE coir_io *coir_event_wait(coir_event *event); /* gives none. It can be a case of coir_alt() */
+
+/*
+ * A latch: fibers wait until it has been counted down to 0, and from then on it holds nobody back. It counts only down: what is to begin anew is a barrier.
+ */
+typedef struct coir_latch coir_latch;
+COIR_API COIR_MUST_USE coir_latch *coir_latch_new(int64_t count);   /* NULL with errno ENOMEM, or EINVAL for a negative count */
+COIR_API coir_latch *coir_latch_ref(coir_latch *latch);
+COIR_API void coir_latch_drop(coir_latch *latch);
+COIR_API uint64_t coir_latch_id(const coir_latch *latch);
+COIR_API bool coir_latch_expose(coir_latch *latch);
+COIR_API bool coir_latch_count_down(coir_latch *latch);             /* by one. False: it was at 0 already, or it is refused */
+/* coir_counting_down: io, and then that, however io ended. At 0 already it is a panic, code COIR_MISUSE. */
+COIR_API COIR_MUST_USE coir_io *coir_counting_down(coir_latch *latch, coir_io *io);
+COIR_API int64_t coir_latch_count(const coir_latch *latch);         /* a snapshot; 0 for NULL */
+COIR_API COIR_MUST_USE coir_io *coir_latch_wait(coir_latch *latch); /* gives none. It can be a case of coir_alt() */
 
 #ifdef __cplusplus
 }

@@ -62,3 +62,20 @@ FAULT_PROGRAM(events, "OK [<OK 0> <OK 0> <OK thing 4> <OK 1>]")
     coir_event_drop(event);
     return result;
 }
+
+/* ------------------------------------------------------------------------------------------------------------ latches */
+
+FAULT_PROGRAM(latches, "OK [<OK 0> <OK 0> <OK thing 1> <ERROR thing 2> <PANIC MISUSE>]")
+{
+    coir_latch *latch = coir_latch_new(2), *at_0 = coir_latch_new(0);
+    coir_io *wait = coir_latch_wait(latch), *again = coir_io_ref(wait);
+    coir_io *all = coir_parallel(COIR_IOS(wait, again, coir_counting_down(latch, coir_pure(thing(1))),
+                                          coir_counting_down(latch, coir_then(coir_yield(), coir_fail(thing(2)))),
+                                          coir_counting_down(at_0, coir_yield())));
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
+    if (result.tag == COIR_OK && coir_latch_count(latch) != 0)
+        fault_wrong("the latch is at %d", (int)coir_latch_count(latch));
+    coir_latch_drop(latch);
+    coir_latch_drop(at_0);
+    return result;
+}
