@@ -80,9 +80,10 @@ COIR_API bool coir_thread_try_receive(coir_channel *channel, coir_value *value);
  * case gave (a value received, a result joined), and makes the io that is the result; without a handler (NULL) the value is. When a case fails (a channel that is closed, a
  * fiber that failed) so does the whole. Of several that can go at once it takes the first; coir_alt_fair one at random, by the run's seed.
  *
- * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_event_wait, coir_latch_wait, coir_join, coir_wait_any, coir_sleep,
- * coir_sleep_until, coir_async (which begins it, and cancels it when another goes); or one that never waits, such as coir_unit() (a skip): it goes when none before it can, under
- * coir_alt_fair when no other can. Anything else is a panic, code EINVAL. It is taken; a NULL makes the whole NULL.
+ * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_deferred_get, coir_event_wait, coir_latch_wait,
+ * coir_join, coir_wait_any, coir_sleep, coir_sleep_until, coir_async (which begins it, and cancels it when another goes); or one that never waits, such as
+ * coir_unit() (a skip): it goes when none before it can, under coir_alt_fair when no other can. Anything else is a panic, code EINVAL. It is taken; a NULL makes
+ * the whole NULL.
  * coir_otherwise: a skip.
  *
  * No cases: a panic, code EINVAL. The same object may stand in several cases; an alternative does not meet itself.

@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, semaphores, events, latches
+ * coir/sync.h - by what fibers wait for each other: locks, semaphores, deferreds, events, latches
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -66,6 +66,29 @@ COIR_API COIR_MUST_USE coir_io *coir_acquire(coir_semaphore *semaphore, int64_t 
 COIR_API COIR_MUST_USE coir_io *coir_try_acquire(coir_semaphore *semaphore, int64_t permits);   /* flag; never overtakes */
 COIR_API COIR_MUST_USE coir_io *coir_release(coir_semaphore *semaphore, int64_t permits);       /* by any fiber */
 COIR_API int64_t coir_semaphore_available(const coir_semaphore *semaphore);                     /* a snapshot; 0 for NULL */
+
+/*
+ * A deferred: a place for one result, written once and read by many. Others call it a promise, a future, or a FlowVar: start something and leave its
+ * result there, on a fiber or a thread, and whoever needs it waits for it.
+ */
+typedef struct coir_deferred coir_deferred;
+COIR_API const coir_type coir_deferred_type;
+static inline coir_deferred *coir_deferred_of(const coir_value *v) { return (coir_deferred *)coir_cast(v, &coir_deferred_type); }
+COIR_API COIR_MUST_USE coir_deferred *coir_deferred_new(void);      /* NULL with errno ENOMEM */
+COIR_API coir_deferred *coir_deferred_ref(coir_deferred *deferred);
+COIR_API void coir_deferred_drop(coir_deferred *deferred);          /* the last one drops the result */
+COIR_API COIR_MUST_USE coir_value coir_deferred_value(coir_deferred *deferred);        /* takes the handle; can be shared */
+COIR_API uint64_t coir_deferred_id(const coir_deferred *deferred);
+COIR_API bool coir_deferred_expose(coir_deferred *deferred);
+/* coir_deferred_put: takes result, and wakes all who wait for it. False: there is one already, or it is refused: result is dropped. In place of CANCELED those who
+ * wait get an error, code COIR_CHILD_CANCELED. */
+COIR_API bool coir_deferred_put(coir_deferred *deferred, coir_result result);
+/* coir_putting: runs io, and puts how it ended. Gives a flag: what putting gave. A cancellation is put, and goes on. */
+COIR_API COIR_MUST_USE coir_io *coir_putting(coir_deferred *deferred, coir_io *io);
+COIR_API bool coir_deferred_is_set(const coir_deferred *deferred);  /* a snapshot; false for NULL */
+/* coir_deferred_get: waits until there is a result, and ends as that, shared. One that cannot be shared goes to the first who asks; for the others it is a panic,
+ * code COIR_MISUSE, that names its type. It can be a case of coir_alt(). */
+COIR_API COIR_MUST_USE coir_io *coir_deferred_get(coir_deferred *deferred);
 
 /*
  * An event: set or not. Fibers wait until it is set; then it holds nobody back until it is cleared. Who was woken goes on, also if it has been

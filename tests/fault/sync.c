@@ -79,3 +79,18 @@ FAULT_PROGRAM(latches, "OK [<OK 0> <OK 0> <OK thing 1> <ERROR thing 2> <PANIC MI
     coir_latch_drop(at_0);
     return result;
 }
+
+/* --------------------------------------------------------------------------------------------------------- deferreds */
+
+FAULT_PROGRAM(deferreds, "OK [<OK thing 3> <OK thing 3> <OK thing 3> <OK 1> <OK thing 5>]")
+{
+    coir_deferred *shared = coir_deferred_new(), *sole = coir_deferred_new();
+    coir_io *get = coir_deferred_get(shared), *again = coir_io_ref(get);
+    coir_io *alt = coir_alt(COIR_CASES(coir_on(coir_deferred_get(shared), NULL, NULL), coir_on(coir_sleep(coir_minutes(60)), NULL, NULL)));
+    coir_io *put = coir_putting(shared, coir_then(coir_yield(), coir_pure(thing(3))));
+    coir_io *moved = coir_then(coir_fork(coir_putting(sole, coir_pure(sole_thing(5)))), coir_deferred_get(sole));
+    coir_io *all = coir_parallel(COIR_IOS(get, again, alt, put, moved));
+    coir_deferred_drop(shared);
+    coir_deferred_drop(sole);
+    return fault_run(coir_flat_map(all, wait_it, NULL), options);
+}
