@@ -436,6 +436,20 @@ static coir_io *routine_release(coir_io *frame)
     return last;
 }
 
+/* After a claim by anyone but a waker. False: there is something left to wait for, the frame is to be armed anew. */
+static NOINLINE bool wait_was_interrupted(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    const struct coir__prim *prim = frame->prim;
+    if (prim->interrupted != NULL)
+        return prim->interrupted(fiber, frame, result) == PRIM_DONE;
+    if (fiber->claimed_by == CLAIMED_BY_CANCEL && prim->cancel != NULL) {
+        prim->cancel(fiber, frame);
+        return false;
+    }
+    prim->disarm(fiber, frame);
+    return true;
+}
+
 /* ----------------------------------------------------------------------------------------------------------- forking */
 
 /* One that belongs to the scope that its parent is in, if there is one, unless the parent waits for it. NULL without memory. */
@@ -1070,14 +1084,12 @@ resumed:
     fiber->flags &= (uint8_t)~FIBER_WAITING;
     io = NULL;
     frame = top;
-    if (unlikely(fiber->claimed_by == CLAIMED_BY_CANCEL && frame->prim->cancel != NULL)) {
-        frame->prim->cancel(fiber, frame);
+    if (unlikely(fiber->claimed_by != CLAIMED_BY_WAKER)) {
+        if (!wait_was_interrupted(fiber, frame, &result))
+            goto arm;
+    } else if (frame->prim->woken != NULL && frame->prim->woken(fiber, frame, &result) == PRIM_WAIT) {
         goto arm;
     }
-    if (unlikely(fiber->claimed_by != CLAIMED_BY_WAKER))
-        frame->prim->disarm(fiber, frame);
-    else if (frame->prim->woken != NULL && frame->prim->woken(fiber, frame, &result) == PRIM_WAIT)
-        goto arm;
 prim_done:
     if (frame->op == OP_HOLD) {
         io = frame->hold.body;

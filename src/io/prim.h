@@ -64,13 +64,17 @@ struct coir__prim {
      * disarm: takes the frame out of every queue, after a claim by anyone but a waker; gives up what arm() allocated. */
     /* can_cancel: whether a cancellation may end the wait; only loads. NULL: yes.
      * cancel: in place of disarm, after a claim by a cancellation: the fiber cannot go on at once. It asks whom it waits for to be quick, marks the
-     *   frame NODE_FINAL, so that it is not asked again, and the frame is armed anew. NULL: the wait is over as CANCELED. */
+     *   frame NODE_FINAL, so that it is not asked again, and the frame is armed anew. NULL: the wait is over as CANCELED.
+     * interrupted: in place of disarm and cancel when the fiber is to go on, after a claim by anyone but a waker, with the result that this one left. Takes the frame
+     *   out of every queue. DONE: *result is what has come of it. WAIT: there is something left to wait for: it has marked the frame NODE_FINAL, so that no
+     *   cancellation ends that wait, and the frame is armed anew. NULL: as above. */
     enum prim_step (*attempt)(coir_fiber *fiber, const coir_io *node, coir_result *result);
     enum prim_step (*arm)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     enum prim_step (*woken)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     void (*disarm)(coir_fiber *fiber, coir_io *frame);
     bool (*can_cancel)(const coir_io *frame);
     void (*cancel)(coir_fiber *fiber, coir_io *frame);
+    enum prim_step (*interrupted)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
     const struct coir__offer *offer;                    /* NULL: see there */
