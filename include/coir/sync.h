@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, semaphores, deferreds, events, latches
+ * coir/sync.h - by what fibers wait for each other: locks, semaphores, deferreds, events, latches, barriers
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -120,6 +120,20 @@ COIR_API bool coir_latch_count_down(coir_latch *latch);             /* by one. F
 COIR_API COIR_MUST_USE coir_io *coir_counting_down(coir_latch *latch, coir_io *io);
 COIR_API int64_t coir_latch_count(const coir_latch *latch);         /* a snapshot; 0 for NULL */
 COIR_API COIR_MUST_USE coir_io *coir_latch_wait(coir_latch *latch); /* gives none. It can be a case of coir_alt() */
+
+/*
+ * A barrier: `parties` fibers wait for each other; when the last of them has come all go on, and it is as at the beginning, for the next generation. Who is
+ * canceled before it is complete leaves, and his place is free again; who is canceled later has been there. So no generation is complete with fewer, and nobody
+ * is left behind.
+ */
+typedef struct coir_barrier coir_barrier;
+COIR_API COIR_MUST_USE coir_barrier *coir_barrier_new(int64_t parties);        /* NULL with errno ENOMEM, or EINVAL for less than 1 */
+COIR_API coir_barrier *coir_barrier_ref(coir_barrier *barrier);
+COIR_API void coir_barrier_drop(coir_barrier *barrier);
+COIR_API uint64_t coir_barrier_id(const coir_barrier *barrier);
+COIR_API bool coir_barrier_expose(coir_barrier *barrier);
+COIR_API int64_t coir_barrier_waiting(const coir_barrier *barrier); /* how many wait: a snapshot; 0 for NULL */
+COIR_API COIR_MUST_USE coir_io *coir_barrier_wait(coir_barrier *barrier);      /* flag: true for the last of a generation, false for the others */
 
 #ifdef __cplusplus
 }

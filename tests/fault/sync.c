@@ -94,3 +94,19 @@ FAULT_PROGRAM(deferreds, "OK [<OK thing 3> <OK thing 3> <OK thing 3> <OK 1> <OK 
     coir_deferred_drop(sole);
     return fault_run(coir_flat_map(all, wait_it, NULL), options);
 }
+
+/* ----------------------------------------------------------------------------------------------------------- barriers */
+
+/* Should one of them not come for want of memory the others wait in vain. */
+FAULT_PROGRAM_THAT_MAY(barriers, "DEADLOCK", "OK [<OK thing 1> <OK thing 1> <OK thing 2>]")
+{
+    coir_barrier *barrier = coir_barrier_new(3);
+    coir_io *one = coir_then(coir_repeat(coir_then(coir_yield(), coir_barrier_wait(barrier)), 3), coir_pure(thing(1))), *again = coir_io_ref(one);
+    coir_io *other = coir_then(coir_barrier_wait(barrier), coir_then(coir_repeat(coir_barrier_wait(barrier), 2), coir_pure(thing(2))));
+    coir_io *all = coir_parallel(COIR_IOS(one, again, other));
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
+    if (coir_barrier_waiting(barrier) != 0)
+        fault_wrong("%d are left at the barrier", (int)coir_barrier_waiting(barrier));
+    coir_barrier_drop(barrier);
+    return result;
+}
