@@ -278,6 +278,17 @@ TEST(cancel, the_value_wins_over_the_deadline)
     }
 }
 
+TEST(cancel, a_limit_that_is_negative_is_none_and_one_beyond_all_time_never_comes)
+{
+    static const int64_t passed[] = { 0, -1, INT64_MIN };
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
+        CHECK_EVERYWHERE(coir_timeout(noting("begun"), coir_ns(passed[i])), "ERROR code -1001", "");
+        CHECK_EVERYWHERE(coir_timeout_to(noting("begun"), coir_ns(passed[i]), noting("instead")), "OK 0", "instead");
+    }
+    CHECK_EVERYWHERE(coir_timeout(coir_then(coir_yield(), noting("begun")), coir_ns(INT64_MAX)), "OK 0", "begun");
+    CHECK_EVERYWHERE(coir_timeout(coir_timeout(coir_sleep(coir_ms(2)), coir_ns(INT64_MAX)), coir_seconds(INT64_MAX)), "OK 0", "");
+}
+
 TEST(cancel, a_time_out_inside_a_mask_works_and_one_outside_waits)
 {
     FOR_SEEDS(options) {
