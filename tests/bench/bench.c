@@ -18,7 +18,7 @@
 enum { WRONG_ANSWER = 1, BAD_USAGE = 2, NO_SUCH_WORKLOAD = 3, SECONDS_MAX = 600, ROUNDS_MAX = 99 };
 
 static const struct workload *const families[] = {
-    bench_steps, bench_turns, bench_forks, bench_scopes, bench_waits, bench_calls, bench_time, bench_sim, NULL
+    bench_steps, bench_turns, bench_forks, bench_scopes, bench_waits, bench_channels, bench_calls, bench_time, bench_sim, NULL
 };
 
 /* ------------------------------------------------------------------------------------------------- for the workloads */

@@ -35,7 +35,7 @@ struct workload {
     double      goal[2];        /* and what is hoped for; 0: nothing is said */
 };
 
-extern const struct workload bench_steps[], bench_turns[], bench_forks[], bench_waits[], bench_scopes[], bench_calls[], bench_time[], bench_sim[];
+extern const struct workload bench_steps[], bench_turns[], bench_forks[], bench_waits[], bench_scopes[], bench_calls[], bench_time[], bench_sim[], bench_channels[];
 
 /* bench_run: runs io on b's workers under the clock. Gives its value, which must be plain; any failure ends the process with 1. */
 int64_t bench_run(struct bench *b, coir_io *io);
