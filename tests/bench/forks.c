@@ -176,9 +176,8 @@ struct queens { struct board board; int64_t placements; uint32_t left, count; co
 
 static coir_io *queens_routine(coir_routine *self);
 
-static coir_io *count_placements(void *env)
+static coir_io *count_placements(const struct board *board)
 {
-    const struct board *board = env;
     uint32_t left = free_columns(board);
     if (left == 0)
         return coir_pure(coir_int(is_full(board)));
@@ -190,7 +189,7 @@ static coir_io *queens_routine(coir_routine *self)
     COIR_BEGIN(self, struct queens, my);
     for (; my->left; my->left &= my->left - 1) {
         struct board next = with_queen(&my->board, my->left & -my->left);
-        COIR_AWAIT(coir_fork(coir_suspend_copy(count_placements, &next, sizeof next)));
+        COIR_AWAIT(coir_fork(count_placements(&next)));
         my->moves[my->count++] = coir_fiber_ref(coir_fiber_of(&self->result.value));
     }
     while (my->count > 0) {
@@ -220,7 +219,7 @@ static coir_io *matches_routine(coir_routine *self)
 {
     COIR_BEGIN(self, struct matches, my);
     for (; my->left > 0; my->left--) {
-        COIR_AWAIT(coir_suspend(count_placements, &my->board));
+        COIR_AWAIT(count_placements(&my->board));
         my->sum += self->result.value.i64;
     }
     COIR_RETURN(coir_int(my->sum));
