@@ -76,17 +76,22 @@ COIR_API bool coir_thread_try_receive(coir_channel *channel, coir_value *value);
  *                         coir_on(coir_receive(stop), end, NULL),
  *                         coir_on(coir_sleep(coir_seconds(1)), tick, NULL)))
  *
- * coir_alt waits until one of its cases can go, and lets exactly that one: the others are as if they had never been asked. Its handler is lent what the
- * case gave (a value received, a result joined), and makes the io that is the result; without a handler (NULL) the value is. When a case fails (a channel that is closed, a
- * fiber that failed) so does the whole. Of several that can go at once it takes the first; coir_alt_fair one at random, by the run's seed.
+ * coir_alt waits until one of its cases can go, and lets exactly that one: the others are as if they had never been asked, and what they were to send is
+ * dropped. Its handler is lent what the case gave (a value received, a result joined), and makes the io that is the result; without a handler (NULL) the
+ * value is. When a case fails (a channel that is closed, a fiber that failed) so does the whole. Of several that can go at once it takes the first;
+ * coir_alt_fair any of them, by the run's seed. A case that nobody but such waiters could ever let go is passed over; when all are such the whole is
+ * abandoned, as a channel is.
  *
- * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_deferred_get, coir_event_wait, coir_latch_wait,
- * coir_join, coir_wait_any, coir_sleep, coir_sleep_until, coir_async (which begins it, and cancels it when another goes); or one that never waits, such as
- * coir_unit() (a skip): it goes when none before it can, under coir_alt_fair when no other can. Anything else is a panic, code EINVAL. It is taken; a NULL makes
- * the whole NULL.
+ * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_join, coir_wait_any, coir_deferred_get,
+ * coir_event_wait, coir_latch_wait, coir_sleep and coir_sleep_until; or one that never waits (a skip): coir_pure, coir_unit, a sleep of nothing, coir_yield, which does not yield here. A skip goes when none
+ * before it can, under coir_alt_fair when no other can. Anything else is a panic, code EINVAL; for what a callback brings, join a fiber. It is taken; a NULL
+ * makes the whole NULL.
  * coir_otherwise: a skip.
  *
- * No cases: a panic, code EINVAL. The same object may stand in several cases; an alternative does not meet itself.
+ * A lock or permits that an alternative has acquired are released by coir_lock_release() and coir_release(). A cancellation may be seen before the
+ * handler's io is run: who must not lose them then writes coir_bracket(coir_cancelable(coir_select(...)), ...).
+ *
+ * No cases: a panic, code EINVAL. The same object may stand in several cases; an alternative does not meet itself. Cost: O(cases).
  * From     occam's ALT and PRI ALT, aPyCSP's Alternative, Go's select; that any wait can be a case, from Concurrent ML's events.
  */
 typedef struct coir_case {
@@ -95,7 +100,11 @@ typedef struct coir_case {
     void             *env;
     size_t            size;                             /* of what env points to, if it is to be copied; 0: it is lent */
 } coir_case;
+#ifndef __cplusplus
 #define COIR_CASES(...) (sizeof((coir_case[]){ __VA_ARGS__ }) / sizeof(coir_case)), (coir_case[]){ __VA_ARGS__ }
+#else
+#define COIR_CASES(...) coir_count_<decltype(std::make_tuple(__VA_ARGS__))>(), std::initializer_list<coir_case>{ __VA_ARGS__ }.begin()
+#endif
 static inline coir_case coir_on(coir_io *io, coir_flat_map_fn *fn, void *env) { coir_case c = { io, fn, env, 0 }; return c; }
 static inline coir_case coir_on_copy(coir_io *io, coir_flat_map_fn *fn, const void *bytes, size_t size)
 {
@@ -105,8 +114,8 @@ static inline coir_case coir_on_copy(coir_io *io, coir_flat_map_fn *fn, const vo
 static inline coir_case coir_otherwise(coir_flat_map_fn *fn, void *env) { return coir_on(coir_unit(), fn, env); }
 COIR_API COIR_MUST_USE coir_io *coir_alt(size_t count, const coir_case *cases);
 COIR_API COIR_MUST_USE coir_io *coir_alt_fair(size_t count, const coir_case *cases);
-/* coir_select: for routines: writes the index of the case that went to *which, gives its value; handlers are not called. *which is written by the fiber, when
- * it goes on: a field of the routine's frame. */
+/* coir_select: coir_alt() for routines: writes the index of the case that went, also if it failed, to *which, and gives its value; handlers are not called.
+ * *which is written by the fiber, when it goes on: a field of the routine's frame. NULL: nowhere. */
 COIR_API COIR_MUST_USE coir_io *coir_select(size_t *which, size_t count, const coir_case *cases);
 
 #ifdef __cplusplus

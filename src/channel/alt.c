@@ -1,23 +1,29 @@
 /*
  * alt.c - an alternative: waits for the first of several things, and takes exactly that one
  *
- * Each case is a primitive's node, and in a run a frame of it, with a place of its own in a queue. Of two kinds:
+ * Each case is a primitive's node, and in a run a frame of it, with a place of its own in a queue. Of three kinds:
  *
  *   offers    what takes something away (an item, a permit, a lock): struct coir__offer
- *   events    what stays as it is once it has come (an end, a moment): armed as they are
+ *   events    what stays as it is once it has come (an end, a moment): struct coir__event
+ *   skips     what never waits
  *
  * A choice is made in one of these ways; none of them leaves a moment in which two could be made:
  *
- *   1. Before it waits: the cases are tried in order, each by its own attempt(), and the first that can go is it.
+ *   1. Before it waits: the cases are tried in order, one at a time, and the first that can go is it.
  *   2. Under the guards of all offers, taken in the order of their addresses, they are polled once more. Nobody knows of the alternative yet, so
  *      whoever it meets there it may take, even another alternative: that one's wait is claimed, as any waiter's. If none can go all are enqueued
  *      before the first guard is let go.
- *   3. From then on the wait may be claimed, through one of the places, by one claimer, who marks it (waiter_win()). Then the events are armed. If one
+ *   3. From then on the wait may be claimed, through one of the places, by one claimer, who marks it (NODE_WON). Then the events are armed. If one
  *      has come already the alternative takes its own wait back, unless it was claimed: then what claimed it is the choice.
  *
  * An alternative does not meet itself: while it polls it is in no queue.
+ *
+ * When the choice is made the frame becomes one of CHOSEN, with the handler of the case. So what was received goes up to it like any result: no
+ * cancellation can come between, and a recursion by way of a handler holds no frame.
  */
 #include "sync/object.h"
+
+#include "fiber/sleep.h"
 
 #include <coir/channel.h>
 
@@ -28,39 +34,44 @@ struct choice { coir_io *io; coir_flat_map_fn *fn; void *env; size_t size; };
 
 struct alternative {
     size_t  count, bytes;                               /* bytes: of the whole */
-    size_t  captured_max;                               /* the most that a handler has captured */
-    bool    is_fair, selects;
-    size_t *which;                                      /* select */
+    bool    is_fair;
+    size_t *which;                                      /* of a select, where the index goes; or NULL */
     struct choice choices[];
 };
 
-/* Of a run: behind the common part of its frame. */
-struct branch { coir_io *frame; ck_spinlock_fas_t *guard; bool enqueued, begun; };
-struct choosing { struct branch *branches; ck_spinlock_fas_t **guards; coir_io *handler; size_t first; };
+/* Of a run: behind the common part of its frame; and behind it room for what a handler has captured. */
+struct branch {
+    coir_io           *frame;                           /* NULL: a skip, or it is over */
+    ck_spinlock_fas_t *guard;                           /* of an offer; otherwise NULL */
+    uint32_t           order;                           /* fair: the index of the case that comes at this place */
+    bool               enqueued, begun;                 /* begun: the offer's end() is still to come */
+};
+struct choosing { struct branch *branches; ck_spinlock_fas_t **guards; };
 
-enum { ALT_SIZE = NODE_SIZE_OF(prim_own) + sizeof(struct choosing), HANDLER_AT = (NODE_SIZE_OF(state) + 15) / 16 * 16 };
+enum { ALT_SIZE = NODE_SIZE_OF(prim_own) + sizeof(struct choosing), CAPTURED_AT = (ALT_SIZE + 15) / 16 * 16 };
 
 static struct choosing *choosing_of(coir_io *frame) { return (struct choosing *)(void *)((char *)frame + NODE_SIZE_OF(prim_own)); }
 static struct alternative *alternative_of(const coir_io *node) { return node->object; }
 
-/* ----------------------------------------------------------------------------------------------------------- a run's own */
+static void alternative_free(struct alternative *alternative)
+{
+    for (size_t i = 0; i < alternative->count; i++)
+        coir_io_drop(alternative->choices[i].io);
+    coir__free(alternative, alternative->bytes);
+}
+
+static bool is_skip(const coir_io *io)             { return io->op != OP_PRIM; }
+static bool is_event(const struct branch *branch)  { return branch->frame != NULL && branch->guard == NULL; }
+static const struct coir__prim *prim_of(const struct branch *branch) { return branch->frame->prim; }
+
+/* --------------------------------------------------------------------------------------------------------- a run's own */
 
 static size_t branches_size(size_t count) { return count * (sizeof(struct branch) + sizeof(ck_spinlock_fas_t *)); }
 
-/* The i-th case in the order of this run. */
-static size_t case_at(const struct choosing *choosing, size_t count, size_t i)
-{
-    size_t at = choosing->first + i;
-    return at < count ? at : at - count;
-}
-
-static bool is_skip(const coir_io *io)              { return io->op != OP_PRIM; }
-static bool is_event(const struct branch *branch)   { return branch->frame != NULL && branch->guard == NULL; }
-
 static void branch_end(struct branch *branch, const coir_io *node)
 {
-    const struct coir__offer *offer = branch->frame->prim->offer;
-    if (branch->begun && offer != NULL && offer->end != NULL)
+    const struct coir__offer *offer = prim_of(branch)->offer;
+    if (branch->begun && offer->end != NULL)
         offer->end(branch->frame);
     if (branch->frame != node)
         coir__node_free(branch->frame);                 /* a frame of a shared node owns nothing */
@@ -79,118 +90,121 @@ static void end_run(coir_io *frame)
             branch_end(&choosing->branches[i], alternative->choices[i].io);
     coir__free(choosing->branches, branches_size(alternative->count));
     choosing->branches = NULL;
-    if (choosing->handler != NULL)
-        coir__node_free(choosing->handler);
-    choosing->handler = NULL;
 }
 
 /* Whether the node is run by others, too: then its place must not stand in the node itself. */
 static bool is_shared(const coir_io *alt, coir_io *node) { return alt->flags & NODE_BORROWED || !coir__node_sole(node); }
 
-static bool branch_begin(struct branch *branch, coir_io *node, bool borrowed, coir_result *result)
+static bool branch_begin(struct branch *branch, coir_io *alt, coir_io *node, coir_result *result)
 {
-    branch->frame = borrowed ? coir__frame_of(node, node_size(node)) : node;
+    const struct coir__offer *offer = node->prim->offer;
+    branch->frame = is_shared(alt, node) ? coir__frame_of(node, node_size(node)) : node;
     if (branch->frame == NULL) {
         *result = coir__no_memory();
         return false;
     }
-    branch->frame->prim_own.waiter = (struct waiter){ NULL, NULL, NULL };
-    const struct coir__offer *offer = node->prim->offer;
-    branch->begun = true;
+    branch->frame->flags |= NODE_CASE;
+    branch->frame->up = alt;
+    branch->frame->prim_own.waiter.fiber = NULL;
     if (offer == NULL)
         return true;
     branch->guard = offer->guard(branch->frame);
-    return offer->begin == NULL || offer->begin(branch->frame, result);
+    branch->begun = offer->begin == NULL || offer->begin(branch->frame, result);
+    return branch->begun;
 }
 
 /* All that it may need later is had now. */
-static bool begin_run(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static bool begin_run(coir_io *frame, coir_result *result)
 {
-    struct alternative *alternative = alternative_of(frame);
+    const struct alternative *alternative = alternative_of(frame);
     struct choosing *choosing = choosing_of(frame);
     size_t count = alternative->count;
-    *choosing = (struct choosing){ coir__alloc(branches_size(count)), NULL, NULL, 0 };
-    if (choosing->branches != NULL) {
-        memset(choosing->branches, 0, branches_size(count));
-        choosing->guards = (ck_spinlock_fas_t **)(void *)&choosing->branches[count];
-        choosing->handler = alternative->selects ? NULL : coir__node_new(OP_CALL, HANDLER_AT + alternative->captured_max);
-    }
-    if (choosing->branches == NULL || (!alternative->selects && choosing->handler == NULL)) {
+    choosing->branches = coir__alloc(branches_size(count));
+    if (choosing->branches == NULL) {
         *result = coir__no_memory();
         return false;
     }
-    if (alternative->is_fair)
-        choosing->first = (size_t)(run_of(fiber)->driver->draw(coir__me.seat) % count);
+    memset(choosing->branches, 0, branches_size(count));
+    choosing->guards = (ck_spinlock_fas_t **)(void *)&choosing->branches[count];
     for (size_t i = 0; i < count; i++) {
-        struct choice *choice = &alternative->choices[i];
-        if (!is_skip(choice->io) && !branch_begin(&choosing->branches[i], choice->io, is_shared(frame, choice->io), result))
+        coir_io *io = alternative->choices[i].io;
+        choosing->branches[i].order = (uint32_t)i;
+        if (!is_skip(io) && !branch_begin(&choosing->branches[i], frame, io, result))
             return false;
     }
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the choice */
+/* ----------------------------------------------------------------------------------------------------------- the choice */
 
-/* The io that the handler makes is run next, see coir_alt(): the value is put where the handler will be lent it. */
-static void hand_over(struct choosing *choosing, const struct choice *choice, coir_result *result)
+/* The result goes to the handler. (A BORROWED frame owned nothing, and needs nothing any more of the tree that does.) */
+static void become_chosen(coir_io *frame, const struct choice *choice)
 {
-    coir_io *call = choosing->handler;
-    choosing->handler = NULL;
-    if (choice->fn == NULL) {
-        call->op = OP_PURE;
-        coir__set_value(&call->value, result->value);
-    } else {
-        call->flat_map = choice->fn;
-        call->env = choice->env;
-        if (choice->size > 0) {
-            call->env = memcpy((char *)call + HANDLER_AT, choice->env, choice->size);
-            call->flags |= NODE_CAPTURED;
-        }
-        coir__set_value(&call->state, result->value);
-    }
-    call->child = NULL;
-    *result = coir_ok(coir_own(call, &coir_io_type));
+    struct alternative *alternative = frame->flags & NODE_BORROWED ? NULL : alternative_of(frame);
+    frame->op = OP_CHOSEN;
+    frame->flags = choice->size > 0 ? NODE_CAPTURED : 0;
+    frame->flat_map = choice->fn;
+    frame->env = choice->size > 0 ? memcpy((char *)frame + CAPTURED_AT, choice->env, choice->size) : choice->env;
+    if (alternative != NULL)
+        alternative_free(alternative);
 }
 
 static void choose(coir_io *frame, size_t i, coir_result *result)
 {
     const struct alternative *alternative = alternative_of(frame);
-    struct choosing *choosing = choosing_of(frame);
+    end_run(frame);
     if (alternative->which != NULL)
         *alternative->which = i;
-    if (!alternative->selects && result->tag == COIR_OK && !coir__is_panic_value(&result->value))
-        hand_over(choosing, &alternative->choices[i], result);
-    end_run(frame);
+    if (result->tag == COIR_OK && alternative->choices[i].fn != NULL)
+        become_chosen(frame, &alternative->choices[i]);
 }
 
 /* ------------------------------------------------------------------------------------------------- 1. before it waits */
 
-static void skip_value(coir_io *frame, coir_io *io, coir_result *result)
+/* The n-th case in the order of this run. Fair: one at random of those that are left. */
+static size_t case_next(coir_fiber *fiber, coir_io *alt, size_t n)
 {
-    coir__set_ok(result, is_shared(frame, io) ? coir__value_of_shared(io, &io->value) : coir_take(&io->value));
+    struct branch *branches = choosing_of(alt)->branches;
+    uint32_t *at = &branches[n].order;
+    if (alternative_of(alt)->is_fair) {
+        uint32_t *other = &branches[n + run_of(fiber)->driver->draw(coir__me.seat) % (alternative_of(alt)->count - n)].order;
+        uint32_t order = *other;
+        *other = *at;
+        *at = order;
+    }
+    return *at;
 }
 
-static bool try_in_order(coir_fiber *fiber, coir_io *frame, size_t *chosen, coir_result *result)
+static enum prim_step case_try(coir_fiber *fiber, struct branch *branch, coir_result *result)
 {
-    const struct alternative *alternative = alternative_of(frame);
-    struct choosing *choosing = choosing_of(frame);
+    if (branch->guard != NULL)
+        return coir__object_try(fiber, branch->frame, result);
+    return coir__prim_attempt(fiber, branch->frame, true, result);
+}
+
+static void skip_value(const coir_io *alt, coir_io *io, coir_result *result)
+{
+    bool has_none = io->op != OP_PURE;
+    coir__set_ok(result, has_none ? coir_none() : is_shared(alt, io) ? coir__value_of_shared(io, &io->value) : coir_take(&io->value));
+    coir__check(result);
+}
+
+/* A skip goes when none before it can; if the order is a chance one, when no other can. */
+static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+{
+    const struct alternative *alternative = alternative_of(alt);
     size_t skip = SIZE_MAX;
-    for (size_t n = 0; n < alternative->count; n++) {
-        size_t i = case_at(choosing, alternative->count, n);
-        coir_io *io = alternative->choices[i].io;
-        *chosen = i;
-        if (!is_skip(io)) {
-            if (coir__prim_attempt(fiber, choosing->branches[i].frame, true, result) == PRIM_DONE)
-                return true;
-        } else if (skip == SIZE_MAX) {
-            skip = i;
-            if (!alternative->is_fair)
-                break;
-        }
+    for (size_t n = 0; n < alternative->count && (skip == SIZE_MAX || alternative->is_fair); n++) {
+        *chosen = case_next(fiber, alt, n);
+        if (is_skip(alternative->choices[*chosen].io))
+            skip = skip == SIZE_MAX ? *chosen : skip;
+        else if (case_try(fiber, &choosing_of(alt)->branches[*chosen], result) == PRIM_DONE)
+            return true;
     }
     if (skip == SIZE_MAX)
         return false;
     *chosen = skip;
+    skip_value(alt, alternative->choices[skip].io, result);
     return true;
 }
 
@@ -218,88 +232,106 @@ static size_t guards_sorted(struct choosing *choosing, size_t count)
     return unique;
 }
 
-/* Gives DONE and *chosen; or WAIT, when all are enqueued that somebody can serve; or PREPARE, and *chosen. */
+/* In the order of this run. DONE, PREPARE: by or for *chosen. */
 static enum prim_step poll_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result, struct claimed *claimed)
 {
-    size_t count = alternative_of(alt)->count;
-    bool any = false;                                   /* somebody may end the wait */
-    struct choosing *choosing = choosing_of(alt);
-    for (size_t n = 0; n < count; n++) {
-        size_t i = case_at(choosing, count, n);
-        struct branch *branch = &choosing->branches[i];
-        *chosen = i;
-        if (branch->guard == NULL)
+    struct branch *branches = choosing_of(alt)->branches;
+    enum prim_step step = PRIM_WAIT;
+    for (size_t n = 0; n < alternative_of(alt)->count && step == PRIM_WAIT; n++) {
+        size_t i = branches[n].order;
+        if (branches[i].guard == NULL)
             continue;
-        enum prim_step step = branch->frame->prim->offer->poll(fiber, branch->frame, result, claimed);
-        if (step != PRIM_WAIT)
-            return step;
+        *chosen = i;
+        step = prim_of(&branches[i])->offer->poll(fiber, branches[i].frame, result, claimed);
     }
-    for (size_t i = 0; i < count; i++) {
-        struct branch *branch = &choosing->branches[i];
-        branch->enqueued = branch->guard != NULL && branch->frame->prim->offer->enqueue(fiber, branch->frame, result);
-        any = any || branch->enqueued || is_event(branch);
-        if (branch->guard != NULL && !branch->enqueued)
-            *chosen = i;                                /* should all be so, its result is the whole's */
+    return step;
+}
+
+/* False: nobody could ever end the wait, and *result says so for *chosen. */
+static bool enqueue_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+{
+    uint32_t places = 0;                                /* where somebody may end it; sync/handle.h counts them down */
+    for (size_t i = 0; i < alternative_of(alt)->count; i++) {
+        struct branch *branch = &choosing_of(alt)->branches[i];
+        if (branch->guard != NULL) {
+            *chosen = i;
+            branch->enqueued = prim_of(branch)->offer->enqueue(fiber, branch->frame, result);
+        }
+        places += branch->enqueued || is_event(branch);
     }
-    return any ? PRIM_WAIT : PRIM_DONE;
+    store_relaxed(&alt->refs, places);                  /* relaxed: who looks at it has one of the guards after us */
+    return places > 0;
 }
 
 static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
 {
     struct choosing *choosing = choosing_of(alt);
-    size_t count = alternative_of(alt)->count, guards = guards_sorted(choosing, count);
+    size_t guards = guards_sorted(choosing, alternative_of(alt)->count);
     CLAIMED(claimed);
     enum prim_step step;
-    if (guards == 0)
-        return PRIM_WAIT;
-    for (;;) {
+    do {
         for (size_t i = 0; i < guards; i++)
             spin_lock(choosing->guards[i]);
         step = poll_all(fiber, alt, chosen, result, &claimed);
+        if (step == PRIM_WAIT && !enqueue_all(fiber, alt, chosen, result))
+            step = PRIM_DONE;
         for (size_t i = guards; i-- > 0; )
             spin_unlock(choosing->guards[i]);
-        if (likely(step != PRIM_PREPARE))
-            break;
-        coir_io *frame = choosing->branches[*chosen].frame;
-        if (!frame->prim->offer->prepare(frame)) {
-            *result = coir__no_memory();
-            return PRIM_PREPARE;
-        }
-    }
+    } while (unlikely(step == PRIM_PREPARE) && prim_of(&choosing->branches[*chosen])->offer->prepare(choosing->branches[*chosen].frame));
     claimed_make_ready(&claimed);
     if (step == PRIM_DONE) {
         coir_io *frame = choosing->branches[*chosen].frame;
         frame->prim->offer->settle(fiber, frame, result);
     }
-    return step;
+    if (likely(step != PRIM_PREPARE))
+        return step;
+    *result = coir__no_memory();
+    return PRIM_DONE;
 }
 
 /* ------------------------------------------------------------------------------------------------------ 3. the events */
 
-/* All but `except`. */
-static void leave_all(coir_fiber *fiber, coir_io *alt, size_t except)
+static void leave(coir_fiber *fiber, struct branch *branch)
 {
-    struct choosing *choosing = choosing_of(alt);
-    for (size_t i = 0; i < alternative_of(alt)->count; i++) {
-        struct branch *branch = &choosing->branches[i];
-        if (!branch->enqueued || i == except)
-            continue;
-        branch->frame->prim->disarm(fiber, branch->frame);
-        branch->begun = branch->enqueued = false;       /* disarm() is the end, too */
-    }
+    if (!branch->enqueued)
+        return;
+    branch->enqueued = branch->begun = false;           /* disarm() is the end, too */
+    prim_of(branch)->disarm(fiber, branch->frame);
 }
 
-/* Gives DONE when one had come before, with *chosen, and the wait is taken back. */
+static void leave_all(coir_fiber *fiber, coir_io *alt)
+{
+    for (size_t i = 0; i < alternative_of(alt)->count; i++)
+        leave(fiber, &choosing_of(alt)->branches[i]);
+}
+
+/* Of one that has come, and is registered nowhere. */
+static void give(coir_fiber *fiber, struct branch *branch, coir_result *result)
+{
+    coir__set_ok(result, coir_none());
+    if (prim_of(branch)->event->give != NULL)
+        prim_of(branch)->event->give(fiber, branch->frame, result);
+}
+
+/* DONE: it was not registered; *result says why, or, of one with an arm() of its own, nothing yet. */
+static enum prim_step arm_event(coir_fiber *fiber, struct branch *branch, coir_result *result)
+{
+    const struct coir__prim *prim = prim_of(branch);
+    branch->frame->prim_own.waiter.fiber = fiber;
+    enum prim_step step = prim->event->arm == NULL ? prim->arm(fiber, branch->frame, result)
+                        : prim->event->arm(fiber, branch->frame)       ? PRIM_WAIT : PRIM_DONE;
+    branch->enqueued = step == PRIM_WAIT;
+    return step;
+}
+
+/* DONE: one had come before, *chosen, and the wait is taken back. */
 static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
 {
-    struct choosing *choosing = choosing_of(alt);
-    for (size_t i = 0; i < alternative_of(alt)->count; i++) {
-        struct branch *branch = &choosing->branches[i];
-        coir_result come;
-        if (!is_event(branch))
-            continue;
-        branch->enqueued = branch->frame->prim->arm(fiber, branch->frame, &come) == PRIM_WAIT;
-        if (branch->enqueued)
+    for (size_t n = 0; n < alternative_of(alt)->count; n++) {
+        size_t i = choosing_of(alt)->branches[n].order;
+        struct branch *branch = &choosing_of(alt)->branches[i];
+        coir_result come = coir_ok(coir_none());
+        if (!is_event(branch) || arm_event(fiber, branch, &come) == PRIM_WAIT)
             continue;
         if (!wait_take_back(&fiber->wait)) {
             coir_result_drop(&come);
@@ -307,6 +339,9 @@ static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen
         }
         *chosen = i;
         *result = come;
+        if (prim_of(branch)->event->arm != NULL)
+            give(fiber, branch, result);
+        leave_all(fiber, alt);
         return PRIM_DONE;
     }
     return PRIM_WAIT;
@@ -314,110 +349,130 @@ static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen
 
 /* ----------------------------------------------------------------------------------------------------------- the primitive */
 
+static enum prim_step alt_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    (void)fiber;
+    (void)node;
+    (void)result;
+    return PRIM_WAIT;                                   /* it needs a frame */
+}
+
 static enum prim_step alt_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     size_t chosen = 0;
-    if (unlikely(!begin_run(fiber, frame, result))) {
+    if (unlikely(!begin_run(frame, result))) {
         end_run(frame);
         return PRIM_DONE;
     }
-    bool found = try_in_order(fiber, frame, &chosen, result);
-    if (found && is_skip(alternative_of(frame)->choices[chosen].io))
-        skip_value(frame, alternative_of(frame)->choices[chosen].io, result);
-    enum prim_step step = found ? PRIM_DONE : poll_under_guards(fiber, frame, &chosen, result);
-    if (unlikely(step == PRIM_PREPARE)) {               /* no memory */
-        end_run(frame);
-        return PRIM_DONE;
-    }
-    if (step == PRIM_WAIT) {
-        step = arm_events(fiber, frame, &chosen, result);
-        if (step == PRIM_WAIT)
-            return PRIM_WAIT;
-        leave_all(fiber, frame, SIZE_MAX);
-    }
+    if (!try_in_order(fiber, frame, &chosen, result) && poll_under_guards(fiber, frame, &chosen, result) == PRIM_WAIT &&
+        arm_events(fiber, frame, &chosen, result) == PRIM_WAIT)
+        return PRIM_WAIT;
     choose(frame, chosen, result);
     return PRIM_DONE;
 }
 
-/* The place through which the wait was claimed; or else an event that has gone off. */
+/* The place through which the wait was claimed; or else the first event that has come: it was claimed through one of these. */
 static size_t chosen_by_claim(coir_io *frame)
 {
-    struct choosing *choosing = choosing_of(frame);
+    const struct branch *branches = choosing_of(frame)->branches;
     size_t count = alternative_of(frame)->count;
     for (size_t i = 0; i < count; i++)
-        if (choosing->branches[i].enqueued && waiter_has_won(&choosing->branches[i].frame->prim_own.waiter))
+        if (branches[i].guard != NULL && case_has_won(branches[i].frame))
             return i;
-    for (size_t i = 0; i < count; i++)
-        if (choosing->branches[i].enqueued && is_event(&choosing->branches[i]) &&
-            choosing->branches[i].frame->prim->has_come(choosing->branches[i].frame))
-            return i;
+    for (size_t n = 0; n < count; n++) {
+        const struct branch *branch = &branches[branches[n].order];
+        if (is_event(branch) && branch->enqueued && prim_of(branch)->event->has_come(branch->frame))
+            return branches[n].order;
+    }
     unreachable();
 }
 
 static enum prim_step alt_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
-    struct choosing *choosing = choosing_of(frame);
     size_t chosen = chosen_by_claim(frame);
-    struct branch *branch = &choosing->branches[chosen];
-    leave_all(fiber, frame, chosen);
-    if (branch->frame->prim->woken != NULL)
-        (void)branch->frame->prim->woken(fiber, branch->frame, result);
-    branch->begun = branch->enqueued = false;
+    struct branch *branch = &choosing_of(frame)->branches[chosen];
+    if (is_event(branch)) {
+        leave_all(fiber, frame);
+        give(fiber, branch, result);
+    } else {
+        branch->enqueued = branch->begun = false;       /* woken() is the end of it */
+        leave_all(fiber, frame);
+        if (prim_of(branch)->woken != NULL)
+            (void)prim_of(branch)->woken(fiber, branch->frame, result);
+    }
     choose(frame, chosen, result);
     return PRIM_DONE;
 }
 
 static void alt_disarm(coir_fiber *fiber, coir_io *frame)
 {
-    leave_all(fiber, frame, SIZE_MAX);
+    leave_all(fiber, frame);
     end_run(frame);
-}
-
-static void alternative_free(struct alternative *alternative)
-{
-    for (size_t i = 0; i < alternative->count; i++)
-        coir_io_drop(alternative->choices[i].io);
-    coir__free(alternative, alternative->bytes);
 }
 
 static void alt_drop(coir_io *node) { alternative_free(alternative_of(node)); }
 
+/* Of several nobody knows which will be it. If all are ends of fibers it is let be as who waits for one is: theirs end it. */
+static struct waits_for alt_waits_for(const coir_io *frame)
+{
+    const struct alternative *alternative = alternative_of(frame);
+    bool for_fibers = true;
+    for (size_t i = 0; i < alternative->count && for_fibers; i++) {
+        const coir_io *io = alternative->choices[i].io;
+        for_fibers = io->prim->waits_for != NULL && io->prim->waits_for(io).for_fiber;
+    }
+    return (struct waits_for){ .for_fiber = for_fibers };
+}
+
 static const struct coir__prim alt_prim = {
-    .name = "alt", .awaits = "the first of several cases", .size = ALT_SIZE, .arm = alt_arm, .woken = alt_woken,
-    .disarm = alt_disarm, .drop = alt_drop,
+    .name = "alt", .awaits = "the first of several cases", .size = ALT_SIZE, .attempt = alt_attempt, .arm = alt_arm, .woken = alt_woken,
+    .disarm = alt_disarm, .drop = alt_drop, .waits_for = alt_waits_for,
 };
 
 /* ----------------------------------------------------------------------------------------------------------------- ios */
 
-/* NULL: it can be a case. */
-static const char *case_bad(const coir_case *given)
+/* NULL: it can be one. */
+static const char *io_bad(const coir_io *io)
 {
-    const coir_io *io = given->io;
-    if (io->op == OP_PURE || (io->op == OP_PRIM && (io->prim->offer != NULL || io->prim->has_come != NULL)))
-        return given->size > CAPTURE_MAX ? "a case captures more than 64 KiB" : given->size > 0 && given->env == NULL ? "bytes is NULL" : NULL;
-    return "the io of a case is none that can be one";
+    bool can = io->op == OP_PURE || (io->op == OP_PRIM && (io->prim->offer != NULL || io->prim->event != NULL));
+    return can ? NULL : "the io of a case is none that can be one";
 }
 
-static void cases_drop(size_t count, const coir_case *cases)
+static const char *handler_bad(const coir_case *given)
 {
-    for (size_t i = 0; i < count; i++)
-        coir_io_drop(cases[i].io);
+    if (given->size > CAPTURE_MAX)
+        return "a case captures more than 64 KiB";
+    return given->size > 0 && given->env == NULL ? "bytes of a case is NULL" : NULL;
 }
 
 static const char *cases_bad(size_t count, const coir_case *cases)
 {
-    const char *bad = count == 0 ? "there are no cases" : NULL;
+    const char *bad = count == 0 ? "there are no cases" : cases == NULL ? "cases is NULL" : count > UINT32_MAX ? "there are too many cases" : NULL;
     for (size_t i = 0; i < count && bad == NULL; i++)
-        bad = case_bad(&cases[i]);
+        bad = handler_bad(&cases[i]);
     return bad;
+}
+
+static bool any_null(size_t count, const coir_case *cases)
+{
+    bool any = false;
+    for (size_t i = 0; i < count && cases != NULL; i++)
+        any = any || cases[i].io == NULL;
+    return any;
+}
+
+static void cases_drop(size_t count, const coir_case *cases)
+{
+    for (size_t i = 0; i < count && cases != NULL; i++)
+        coir_io_drop(cases[i].io);
 }
 
 static size_t captured_at(size_t size) { return (size + 15) / 16 * 16; }
 
-/* Takes the ios. NULL: no memory, they are dropped. */
+/* Takes the ios. NULL: no memory. */
 static struct alternative *alternative_new(size_t count, const coir_case *cases)
 {
-    size_t bytes = captured_at(sizeof(struct alternative) + count * sizeof(struct choice)), at = bytes, most = 0;
+    size_t at = captured_at(sizeof(struct alternative) + count * sizeof(struct choice)), bytes = at;
     for (size_t i = 0; i < count; i++)
         bytes += captured_at(cases[i].size);
     struct alternative *alternative = coir__alloc(bytes);
@@ -425,47 +480,60 @@ static struct alternative *alternative_new(size_t count, const coir_case *cases)
         cases_drop(count, cases);
         return NULL;
     }
+    alternative->count = count;
+    alternative->bytes = bytes;
+    bool complete = true;
     for (size_t i = 0; i < count; i++) {
         struct choice *choice = &alternative->choices[i];
-        *choice = (struct choice){ cases[i].io, cases[i].fn, cases[i].env, cases[i].size };
+        *choice = (struct choice){ coir__sleep_as_case(cases[i].io), cases[i].fn, cases[i].env, cases[i].size };
         if (choice->size > 0)
             choice->env = memcpy((char *)alternative + at, cases[i].env, choice->size);
         at += captured_at(choice->size);
-        most = choice->size > most ? choice->size : most;
+        complete = complete && choice->io != NULL;
     }
-    alternative->count = count;
-    alternative->bytes = bytes;
-    alternative->captured_max = most;
-    return alternative;
+    if (complete)
+        return alternative;
+    alternative_free(alternative);
+    return NULL;
 }
 
-static coir_io *alt_io(const char *function, size_t count, const coir_case *cases, bool is_fair, bool selects, size_t *which)
+/* A node of it; or NULL, and what it has is dropped. */
+static coir_io *alternative_node(const char *function, struct alternative *alternative)
 {
-    bool any_null = count > 0 && cases == NULL;
-    for (size_t i = 0; i < count && !any_null; i++)
-        any_null = cases[i].io == NULL;
-    const char *bad = any_null ? NULL : cases_bad(count, cases);
-    if (any_null || bad != NULL) {
-        if (cases != NULL)
-            cases_drop(count, cases);
-        return any_null ? NULL : coir__bad_argument(function, bad);
+    size_t captured_max = 0;
+    const char *bad = NULL;
+    for (size_t i = 0; i < alternative->count && bad == NULL; i++) {
+        const struct choice *choice = &alternative->choices[i];
+        bad = io_bad(choice->io);
+        captured_max = choice->size > captured_max ? choice->size : captured_max;
     }
-    struct alternative *alternative = alternative_new(count, cases);
-    coir_io *node = alternative == NULL ? NULL : coir__prim_new(&alt_prim, alternative, 0);
-    if (node == NULL) {
-        if (alternative != NULL)
-            alternative_free(alternative);
-        return NULL;
-    }
-    alternative->is_fair = is_fair;
-    alternative->selects = selects;
-    alternative->which = which;
+    coir_io *node = bad != NULL ? coir__bad_argument(function, bad) : coir__prim_new_sized(&alt_prim, CAPTURED_AT + captured_max, alternative, 0);
+    if (bad != NULL || node == NULL)
+        alternative_free(alternative);
     return node;
 }
 
-coir_io *coir_alt(size_t count, const coir_case *cases) { return coir_flatten(alt_io("coir_alt", count, cases, false, false, NULL)); }
-coir_io *coir_alt_fair(size_t count, const coir_case *cases) { return coir_flatten(alt_io("coir_alt_fair", count, cases, true, false, NULL)); }
-coir_io *coir_select(size_t *which, size_t count, const coir_case *cases)
+enum kind { BY_PRIORITY, FAIR, SELECT };
+
+static coir_io *alt_io(const char *function, enum kind kind, size_t count, const coir_case *cases, size_t *which)
 {
-    return alt_io("coir_select", count, cases, false, true, which);
+    const char *bad = cases_bad(count, cases);
+    bool is_null = any_null(count, cases);
+    if (bad != NULL || is_null) {
+        cases_drop(count, cases);
+        return is_null ? NULL : coir__bad_argument(function, bad);
+    }
+    struct alternative *alternative = alternative_new(count, cases);
+    if (alternative == NULL)
+        return NULL;
+    alternative->is_fair = kind == FAIR;
+    alternative->which = which;
+    for (size_t i = 0; i < count && kind == SELECT; i++)
+        alternative->choices[i].fn = NULL;
+    return alternative_node(function, alternative);
 }
+
+coir_io *coir_alt(size_t count, const coir_case *cases)      { return alt_io("coir_alt", BY_PRIORITY, count, cases, NULL); }
+coir_io *coir_alt_fair(size_t count, const coir_case *cases) { return alt_io("coir_alt_fair", FAIR, count, cases, NULL); }
+
+coir_io *coir_select(size_t *which, size_t count, const coir_case *cases) { return alt_io("coir_select", SELECT, count, cases, which); }

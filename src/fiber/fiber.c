@@ -407,8 +407,6 @@ static coir_fiber *waiters_claim(coir_fiber *fiber)                             
             claim = claimed.claim;
         } else {
             claim = claim_waiting(other);
-            if (claim != CLAIM_LOST)
-                waiter_win(waiter);
         }
         if (claim == CLAIM_LOST)
             continue;

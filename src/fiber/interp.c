@@ -1091,6 +1091,8 @@ resumed:
         goto arm;
     }
 prim_done:
+    if (unlikely(frame->op == OP_CHOSEN))               /* it is given the result */
+        GO_UP();
     if (frame->op == OP_HOLD) {
         io = frame->hold.body;
         borrowed = frame->flags & NODE_BORROWED;
@@ -1621,6 +1623,20 @@ up:
             frame->drop(frame->kept_env);
         coir__node_free(frame);
         GO_UP();
+    UP(CHOSEN):
+        POP();
+        if (unlikely(result.tag != COIR_OK)) {
+            coir__node_free(frame);
+            GO_UP();
+        }
+        io = frame->flat_map(ENV_OF(frame), &result.value);
+        ENV_BACK();
+        KEEP_LENT();
+        if (unlikely(io == NULL)) {
+            result = coir__gave_null(fiber, "coir_alt");
+            GO_UP();
+        }
+        GO_DOWN();
     UP(PIN):
         POP();
         coir_io_drop(frame->pinned);

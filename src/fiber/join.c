@@ -96,11 +96,32 @@ static void join_disarm(coir_fiber *fiber, coir_io *frame)
 static void join_drop(coir_io *node) { coir_fiber_drop(node->object); }
 static struct waits_for join_waits_for(const coir_io *frame) { return waits_for_fiber(frame->object); }
 
-static bool join_has_come(const coir_io *frame) { return waiter_has_won(&frame->prim_own.waiter); }
+static bool join_has_come(const coir_io *frame) { return coir__fiber_ended(frame->object); }
+
+/* A result that cannot be shared is taken by who asks for it: an alternative asks when it has chosen. */
+static bool join_arm_as_case(coir_fiber *fiber, coir_io *frame)
+{
+    coir_fiber *other = frame->object;
+    coir__note_edge(fiber, frame, other);
+    frame->prim_own.waiter.fiber = fiber;
+    if (coir__fiber_await(other, &frame->prim_own.waiter))
+        return true;
+    frame->prim_own.waiter.fiber = NULL;
+    coir__note_edge_end(frame);
+    return false;
+}
+
+static void join_give(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    joined(frame->object, result);
+}
+
+static const struct coir__event join_event = { .has_come = join_has_come, .give = join_give, .arm = join_arm_as_case };
 
 static const struct coir__prim join_prim = {
     .name = "join", .awaits = "the end of a fiber", .size = NODE_SIZE_OF(prim_own), .attempt = join_attempt, .arm = join_arm,
-    .woken = join_woken, .disarm = join_disarm, .drop = join_drop, .waits_for = join_waits_for, .has_come = join_has_come,
+    .woken = join_woken, .disarm = join_disarm, .drop = join_drop, .waits_for = join_waits_for, .event = &join_event,
 };
 
 coir_io *coir_join(coir_fiber *fiber)
@@ -330,9 +351,23 @@ static struct waits_for any_waits_for(const coir_io *frame)
     return fibers.count == 1 ? waits_for_fiber(fiber_at(fibers, 0)) : (struct waits_for){ .for_fiber = true };
 }
 
+static bool any_has_come(const coir_io *frame)
+{
+    coir_result first;
+    return first_ended(fibers_of(&list_of(frame)->fibers), &first);
+}
+
+static void any_give(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    (void)fiber;
+    (void)first_ended(fibers_of(&list_of(frame)->fibers), result);
+}
+
+static const struct coir__event any_event = { .has_come = any_has_come, .give = any_give };
+
 static const struct coir__prim wait_any_prim = {
     .name = "wait_any", .awaits = "the end of one of several fibers", .size = sizeof(struct wait_list), .attempt = any_attempt,
-    .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop, .waits_for = any_waits_for,
+    .arm = any_arm, .woken = any_woken, .disarm = any_disarm, .drop = wait_drop, .waits_for = any_waits_for, .event = &any_event,
 };
 
 bool coir__all_fibers(const coir_value *value)

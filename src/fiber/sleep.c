@@ -1,6 +1,8 @@
 /*
  * sleep.c - waiting for a moment, of either clock, and asking for the time
  */
+#include "fiber/sleep.h"
+
 #include "base/clock.h"
 #include "fiber/driver.h"
 
@@ -51,21 +53,37 @@ static bool sleep_has_come(const coir_io *frame)
     return timer->due != INT64_MAX && load_acquire(&timer->home) == NULL;
 }
 
+static const struct coir__event sleep_event = { .has_come = sleep_has_come };
+
 static const struct coir__prim sleep_prim = {
     .name = "sleep", .awaits = "a moment (coir_sleep)", .size = sizeof(struct sleep),
-    .arm = sleep_arm, .disarm = sleep_disarm, .has_come = sleep_has_come,
+    .arm = sleep_arm, .disarm = sleep_disarm, .event = &sleep_event,
 };
 
 static const struct coir__prim sleep_until_prim = {
     .name = "sleep_until", .awaits = "a moment (coir_sleep_until)", .size = sizeof(struct sleep),
     .arm = sleep_until_arm, .disarm = sleep_disarm,
-    .has_come = sleep_has_come,
 };
 
 coir_io *coir_sleep(coir_duration duration)
 {
     return duration.ns <= 0 ? coir_yield() : coir__prim_new(&sleep_prim, NULL, duration.ns);
 }
+
+/* In an alternative a moment that is past has come, and nobody yields. */
+static enum prim_step moment_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
+{
+    struct coir__run *run = run_of(fiber);
+    if (node->prim_own.number > run->driver->now(run, CLOCK_OF_EPOCH))
+        return PRIM_WAIT;
+    coir__set_ok(result, coir_none());
+    return PRIM_DONE;
+}
+
+static const struct coir__prim moment_prim = {
+    .name = "sleep_until", .awaits = "a moment (coir_sleep_until)", .size = sizeof(struct sleep),
+    .attempt = moment_attempt, .arm = sleep_until_arm, .disarm = sleep_disarm, .event = &sleep_event,
+};
 
 /* Which of the two it is shows when it is run. A timer that is due already would be no yield: who is woken goes before the others. */
 static coir_io *sleep_or_yield(void *moment)
@@ -81,6 +99,19 @@ coir_io *coir_sleep_until(struct timespec epoch_time)
     if (epoch_time.tv_nsec < 0 || epoch_time.tv_nsec >= NS_PER_SECOND)
         return coir__bad_argument("coir_sleep_until", "tv_nsec is not within 0 and 999999999");
     return coir_suspend_copy(sleep_or_yield, &due, sizeof due);
+}
+
+coir_io *coir__sleep_as_case(coir_io *io)
+{
+    if (io->op == OP_SUSPEND && io->suspend == sleep_or_yield) {
+        int64_t due = *(const int64_t *)io->env;
+        coir_io_drop(io);
+        return coir__prim_new(&moment_prim, NULL, due);
+    }
+    if (io->op != OP_YIELD)
+        return io;
+    coir_io_drop(io);
+    return coir_unit();
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- now */

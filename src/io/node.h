@@ -52,7 +52,9 @@ enum node_flags {
     NODE_SAVED    = 32,                                 /* of ROUTINE: the body's outcome stands in `outcome`; of HOLD: acquired; of PARALLEL:
                                                          * they are children, see coir__children() */
     NODE_SOLE     = 128,                                /* the value that it carries cannot be shared: known before anybody may take it */
-    NODE_ASIDE    = 64                                  /* of one with `many`: too many items for the node, they stand elsewhere */
+    NODE_ASIDE    = 64,                                 /* of one with `many`: too many items for the node, they stand elsewhere */
+    NODE_CASE     = NODE_SAVED,                         /* of a PRIM that is a case of an alternative, whose frame is `up`: see NODE_WON */
+    NODE_WON      = NODE_CAPTURED                       /* of a CASE: it was the one through whose place in a queue the wait was claimed */
 };
 
 #define NODE_TAKEN    (1u << 31)                        /* in refs: the value of a shared node has gone to its first reader */
@@ -70,9 +72,6 @@ struct coir_schedule;                                   /* io/retry.h */
 
 /* A fiber that waits, in the queue of what it waits for. */
 struct waiter { struct waiter *next, *prev; coir_fiber *fiber; };
-/* waiter_win: by who has claimed its wait, and had it out of the queue before. Of a fiber that stands in several queues it says which it was. */
-static inline void waiter_win(struct waiter *waiter) { waiter->next = waiter; }
-static inline bool waiter_has_won(const struct waiter *waiter) { return waiter->next == waiter; }
 
 /* A run of RETRY. After what it goes round again: bits 1 << tag. Behind it in the node, two words for each part of the schedule. */
 struct retry { uint8_t again_after; bool pausing; uint64_t tries; int64_t first_began, began, pause; };

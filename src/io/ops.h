@@ -91,5 +91,6 @@ FRAME_OP(MERGE,   "merge",         NONE,    NONE,  "-",                         
 FRAME_OP(ROUTINE_OVER, "do", NONE, NONE, "-",                                     "what it held is released: end, or become")
 FRAME_OP(MEMBER,  "member",        NONE,    NONE,  "-",                                      "leave the scope, pass it on")
 FRAME_OP(RESTORE, "restore",       NONE,    NONE,  "-",                                      "the context of outside, pass it on")
+FRAME_OP(CHOSEN,  "alt",           NONE,    NONE,  "-",                                      "OK: run fn(env, value); otherwise pass it on")
 FRAME_OP(PULL,    "pull",          NONE,    STATE, "push, take an index, run fn on it",      "OK: put it in its place, take the next index")
 #endif

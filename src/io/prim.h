@@ -32,8 +32,7 @@ struct waits_for {
 
 /*
  * How a primitive whose wait ends by taking something away (an item, a permit, a lock) takes part in an alternative: what arm() does, in pieces, so
- * that the guards of several objects can be held at once. One that has no such table waits for what stays as it is once it has come (an end, a
- * moment, a promise): its arm() and disarm() are used as they are.
+ * that the guards of several objects can be held at once.
  */
 struct coir__offer {
     struct ck_spinlock_fas *(*guard)(const coir_io *frame);
@@ -51,6 +50,19 @@ struct coir__offer {
     void (*settle)(coir_fiber *fiber, coir_io *frame, coir_result *result);
 };
 
+/*
+ * How one takes part in an alternative that waits for what stays as it is once it has come: an end, a moment. The place where it waits takes nothing
+ * away, so it need not be the one through which the wait was claimed: whatever has come may be chosen.
+ */
+struct coir__event {
+    bool (*has_come)(const coir_io *frame);             /* of a frame that is registered; only atomics are read */
+    /* give: when it has come, and the frame was taken out by disarm(): what it gives. NULL: none. */
+    void (*give)(coir_fiber *fiber, coir_io *frame, coir_result *result);
+    /* arm: in place of the primitive's own, where that would take what can be had but once: registers the frame; or gives false: it has come, and give()
+     * may follow. NULL: the primitive's own. */
+    bool (*arm)(coir_fiber *fiber, coir_io *frame);
+};
+
 struct coir__prim {
     const char *name;                                   /* "acquire", for pictures */
     const char *holds;                                  /* "with_lock": the same in a HOLD node; NULL: none such */
@@ -61,6 +73,7 @@ struct coir__prim {
      * arm: does it, or registers `frame`, which is the fiber's own, as a waiter, in one step: no wake-up can fall between. From then on
      *   the wait may be claimed; whoever claims it leaves the result in the fiber.
      * woken: after a wake-up, with the result that the waker left: what it means. NULL: just that.
+     * arm, woken: when it is done they may have made the frame one of CHOSEN, which has nothing left of the primitive: its callback gets the result.
      * disarm: takes the frame out of every queue, after a claim by anyone but a waker; gives up what arm() allocated. */
     /* can_cancel: whether a cancellation may end the wait; only loads. NULL: yes.
      * cancel: in place of disarm, after a claim by a cancellation: the fiber cannot go on at once. It asks whom it waits for to be quick, marks the
@@ -77,9 +90,9 @@ struct coir__prim {
     enum prim_step (*interrupted)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     void (*give_back)(coir_fiber *fiber, const coir_io *frame, coir_result *result);       /* undoes it, at once: for HOLD; or NULL */
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
-    const struct coir__offer *offer;                    /* NULL: see there */
+    const struct coir__offer *offer;                    /* how it is a case of an alternative: one of the two, or none */
+    const struct coir__event *event;
     bool arms_at_once;                                  /* where a node is its own frame, which costs nothing, arm() is as quick as attempt() */
-    bool (*has_come)(const coir_io *frame);             /* no offer: whether what is waited for has ended the wait, when woken; NULL: never a case */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };
 

@@ -12,12 +12,22 @@ coir_result coir__handle_abandoned(const coir_fiber *fiber, const char *function
                         function, coir__fiber_label(fiber, label, sizeof label), awaits, serial);
 }
 
+/* Whether somebody could still serve it elsewhere: so it is for the last of an alternative's places to end the wait. */
+static bool waits_elsewhere(const coir_io *frame)
+{
+    return frame->flags & NODE_CASE && fetch_sub_acq_rel(&frame->up->refs, 1u) > 1;
+}
+
 void coir__handle_claim(struct handle *handle, struct queue *queue, struct claimed_waits *claimed)   /* MODEL handle.pml: claim */
 {
     coir_fiber **last = &claimed->first, *fiber;
     while (*last != NULL)
         last = &(*last)->next;
     while (!queue_is_empty(queue)) {
+        if (unlikely(waits_elsewhere(frame_of_waiter(queue->first)))) {
+            (void)handle_queue_remove(handle, queue, queue->first);
+            continue;
+        }
         if (handle_queue_claim(handle, queue, &fiber) == CLAIM_LOST)
             continue;
         fiber->next = NULL;

@@ -93,17 +93,22 @@ static inline bool handle_queue_remove(struct handle *handle, struct queue *queu
     return true;
 }
 
-/* handle_queue_claim: as queue_claim(). The waiter counts no more, whoever won. */
+/* handle_queue_claim, handle_queue_claim_one: as queue_claim(). The waiter counts no more, whoever won. */
+static inline enum claim handle_queue_claim_one(struct handle *handle, struct queue *queue, struct waiter *waiter, coir_fiber **fiber)
+{
+    handle_waiting_add(handle, -handle_share_of(waiter));                       /* first: who is claimed may take its frame along */
+    return queue_claim_one(queue, waiter, fiber);
+}
 static inline enum claim handle_queue_claim(struct handle *handle, struct queue *queue, coir_fiber **fiber)
 {
-    handle_waiting_add(handle, -handle_share_of(queue->first));                 /* first: who is claimed may take its frame along */
-    return queue_claim(queue, fiber);
+    return handle_queue_claim_one(handle, queue, queue->first, fiber);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- abandoned */
 
 /* For one whose handle_let_go() said ABANDONED, under the guard. If waiters are all that would be left, coir__handle_claim() takes them out;
- * coir__handle_wake(), when the guard is free again, wakes those whose claims were won. Then the reference can be given up. */
+ * coir__handle_wake(), when the guard is free again, wakes those whose claims were won. Then the reference can be given up. (An alternative that
+ * somebody could still serve elsewhere is only taken out: its frame's `refs`, of no other use in a frame, counts the places that are left.) */
 static inline bool handle_has_only_waiters(struct handle *handle)
 {
     return handle_refs_of(load_acquire(&handle->word)) - 1 == load_relaxed(&handle->waiting);

@@ -35,22 +35,33 @@ static inline bool queue_remove(struct queue *queue, struct waiter *waiter)     
 
 static inline coir_io *frame_of_waiter(struct waiter *waiter) { return container_of(waiter, coir_io, prim_own.waiter); }
 
-/* queue_claim: takes out the first waiter and claims its wait: waiter_has_won(). CLAIM_LOST: somebody else has ended it. Otherwise claimed_add()
- * follows. */
-static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber)           /* MODEL wait.pml: queue_claim */
+/*
+ * A fiber in an alternative stands in several queues, in a frame for each. Who has claimed its wait marks the frame through which, under the guard of
+ * that queue and before the fiber goes on: nobody else writes there any more.
+ */
+static inline void case_win(coir_io *frame)
 {
-    struct waiter *waiter = queue->first;
+    if (unlikely(frame->flags & NODE_CASE))
+        frame->flags |= NODE_WON;
+}
+static inline bool case_has_won(const coir_io *frame) { return frame->flags & NODE_WON; }
+
+/* queue_claim: takes out the first waiter and claims its wait. CLAIM_LOST: somebody else has ended it. Otherwise claimed_add() follows.
+ * queue_claim_one: any of them. */
+static inline enum claim queue_claim_one(struct queue *queue, struct waiter *waiter, coir_fiber **fiber)   /* MODEL wait.pml: queue_claim */
+{
     *fiber = waiter->fiber;
     struct coir__run *run = run_of(*fiber);
     queue_remove(queue, waiter);
     pin_foreign(run);
     enum claim claim = wait_claim(&(*fiber)->wait, wait_generation(&(*fiber)->wait));
     if (likely(claim != CLAIM_LOST))
-        waiter_win(waiter);
+        case_win(frame_of_waiter(waiter));
     else
         unpin_foreign(run);
     return claim;
 }
+static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber) { return queue_claim_one(queue, queue->first, fiber); }
 
 /* Those whose claim was won under the object's lock, until it is free again. */
 struct claimed { coir_fiber *first, **last; };

@@ -102,16 +102,25 @@ static bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
     return true;
 }
 
-/* To the first in the queue, as long as there is enough for it. */
+static int64_t wanted_by(struct waiter *waiter) { return frame_of_waiter(waiter)->prim_own.number; }
+
+/* The first in the queue, if there is enough for it; or for another case of its alternative, which does not stand in its own way. NULL: neither. */
+static struct waiter *next_to_grant(const coir_semaphore *semaphore, int64_t available)
+{
+    struct waiter *waiter = semaphore->waiters.first;
+    const coir_fiber *first = waiter == NULL ? NULL : waiter->fiber;
+    while (waiter != NULL && waiter->fiber == first && wanted_by(waiter) > available)
+        waiter = waiter->next;
+    return waiter != NULL && waiter->fiber == first ? waiter : NULL;
+}
+
 static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)         /* MODEL semaphore.pml: grant */
 {
     int64_t available = load_relaxed(&semaphore->available);
-    while (!queue_is_empty(&semaphore->waiters)) {
-        int64_t wanted = frame_of_waiter(semaphore->waiters.first)->prim_own.number;
-        if (wanted > available)
-            break;
+    for (struct waiter *next; (next = next_to_grant(semaphore, available)) != NULL; ) {
+        int64_t wanted = wanted_by(next);
         coir_fiber *fiber;
-        enum claim claim = handle_queue_claim(&semaphore->handle, &semaphore->waiters, &fiber);
+        enum claim claim = handle_queue_claim_one(&semaphore->handle, &semaphore->waiters, next, &fiber);
         if (claim == CLAIM_LOST)
             continue;
         available -= wanted;
