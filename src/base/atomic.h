@@ -15,6 +15,7 @@
 #define load_full(p)                atomic_load_explicit((p), memory_order_seq_cst)
 #define store_relaxed(p, v)         atomic_store_explicit((p), (v), memory_order_relaxed)
 #define store_release(p, v)         atomic_store_explicit((p), (v), memory_order_release)
+#define exchange_relaxed(p, v)      atomic_exchange_explicit((p), (v), memory_order_relaxed)
 #define exchange_acq_rel(p, v)      atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define exchange_full(p, v)         atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 #define exchange_acquire(p, v)      atomic_exchange_explicit((p), (v), memory_order_acquire)

@@ -61,6 +61,7 @@ struct group {
     _Atomic bool   settled;                             /* A, written under L: coir__cancel_poke() reads it */
     _Atomic size_t running;                             /* A, written under L: no child from this one on has not ended. For verdicts */
     bool           asked;                               /* the parent's: it has asked the others to end */
+    bool           is_cut_short;                        /* the parent's: it was asked to end before the last item was begun */
 
     coir_value     list;                                /* the parent's: what it will give, with room, or of PULLs with places */
     coir_value     items;                               /* of PAR_EACH: each is taken by the child that has its index */
@@ -435,7 +436,7 @@ static coir_result group_result(coir_fiber *fiber, struct group *group)
     list_fit(group);
     if (group->winner != NULL)
         result = kind_of(group)->is_pair ? pair(group) : child_result(group->winner);
-    else if (group->failed_first != NULL || group->left > 0)
+    else if (group->failed_first != NULL || group->left > 0 || group->is_cut_short)
         result = failed(fiber, group);
     else
         result = gathered(group);
@@ -521,8 +522,8 @@ static void group_cancel(coir_fiber *fiber, coir_io *frame)
     spin_lock(&group->watch.lock);
     group->called_off = !load_relaxed(&group->settled);
     spin_unlock(&group->watch.lock);
-    if (group->called_off)
-        store_relaxed(&group->next, SIZE_MAX / 2);
+    if (group->called_off)                              /* relaxed: what was handed out before is begun, and nothing more */
+        group->is_cut_short = exchange_relaxed(&group->next, SIZE_MAX / 2) < group->items_count;
 }
 
 /* The run is stopped, and all its fibers with it: no child will end any more. */

@@ -636,6 +636,21 @@ TEST(par, a_canceled_par_traverse_begins_no_more)
     }
 }
 
+/* The first works behind a mask when the whole is called off, and succeeds. */
+static coir_io *masked_work(void *env, size_t index)
+{
+    (void)env;
+    return coir_uncancelable(after(5, coir_then(noting("item"), giving((int64_t)index))));
+}
+
+TEST(par, a_canceled_par_traverse_gives_no_list_with_items_missing)
+{
+    CHECK_IN_SIMULATION(coir_timeout(coir_par_traverse(1, 3, masked_work, NULL), coir_ms(7)), "ERROR code -1001", "item item");
+    CHECK_IN_SIMULATION(coir_timeout(coir_par_traverse_all(1, 3, masked_work, NULL), coir_ms(7)), "ERROR code -1001", "item item");
+    CHECK_IN_SIMULATION(coir_timeout(coir_par_traverse(1, 3, masked_work, NULL), coir_ms(12)), "OK [0 1 2]", "item item item");
+    CHECK_IN_SIMULATION(coir_timeout(coir_par_traverse(2, 2, masked_work, NULL), coir_ms(3)), "OK [0 1]", "item item");
+}
+
 static coir_io *null_third(void *env, size_t index) { return index == 2 ? NULL : square(env, index); }
 
 TEST(par, a_callback_that_gives_NULL_is_a_panic)
