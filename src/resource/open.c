@@ -157,11 +157,34 @@ static enum next open_several(struct work *work, coir_resource *resource, bool s
     return next_of_several(work);
 }
 
-static bool enter_context(struct work *work, coir_resource *resource, bool sole)
+/* What cannot be shared the first use gets; the others may not even look at more than its type: it may be gone. */
+static coir_value take_once(coir_resource *resource)
 {
-    coir_value value = sole ? coir_take(&resource->value) : coir_share(&resource->value);
+    const coir_type *type = resource->value.type;
+    if (!exchange_acq_rel(&resource->is_taken, true))
+        return resource->value;
+    return coir_panic_value("a %s cannot be shared: the resource that carries it is used a second time",
+                            type != NULL && type->name != NULL ? type->name : "value");
+}
+
+static coir_value carried_context(coir_resource *resource, bool sole)
+{
+    if (resource->is_unsharable)
+        return take_once(resource);
+    return sole ? coir_take(&resource->value) : coir_share(&resource->value);
+}
+
+/* False: *failure says why not. */
+static bool enter_context(struct work *work, coir_resource *resource, bool sole, coir_result *failure)
+{
+    coir_value value = carried_context(resource, sole);
     struct coir__context *before = work->fiber->context;
-    if (coir__is_panic_value(&value) || !coir__pend(work, resource, sole)) {
+    if (coir__is_panic_value(&value)) {
+        *failure = coir__panic_of(value);
+        return false;
+    }
+    *failure = coir__no_memory();
+    if (!coir__pend(work, resource, sole)) {
         coir_drop(value);
         return false;
     }
@@ -214,8 +237,8 @@ enum next coir__open_resource(struct work *work)
         case RESOURCE_PAR_ZIP:
             return open_side_by_side(work, resource, sole);
         case RESOURCE_LOCAL:
-            if (!enter_context(work, resource, sole))
-                return fail_without_memory(work);
+            if (!enter_context(work, resource, sole, &work->failure))
+                return FAIL;
             break;
         case RESOURCE_FINALLY:
             if (!note_finalizer(work, resource))

@@ -14,7 +14,8 @@ static void resource_empty(struct buried *buried)
     coir_io_drop(resource->undo);
     coir_resource_drop(resource->outer);
     coir_resource_drop(resource->inner);
-    coir_drop(resource->value);
+    if (!load_relaxed(&resource->is_taken))             /* relaxed: whoever took it has given up his reference since */
+        coir_drop(resource->value);
     for (size_t i = 0; resource->items != NULL && i < resource->count; i++)
         coir_resource_drop(resource->items[i]);
     coir__free(resource, resource->size);
@@ -42,6 +43,7 @@ static coir_resource *make(enum resource_kind kind, size_t behind)
         return NULL;
     memset(resource, 0, sizeof *resource);
     atomic_init(&resource->refs, 1);
+    atomic_init(&resource->is_taken, false);
     resource->kind = kind;
     resource->size = size;
     resource->value = coir_none();
@@ -203,10 +205,12 @@ coir_resource *coir_resource_local(coir_resource *outer, coir_value context)
         return failing(coir_from_result(coir__panic_of(context)));
     }
     coir_resource *resource = around(RESOURCE_LOCAL, outer);
-    if (resource == NULL)
+    if (resource == NULL) {
         coir_drop(context);
-    else
-        resource->value = context;
+        return NULL;
+    }
+    resource->value = context;
+    resource->is_unsharable = !coir_can_share(&context);
     return resource;
 }
 

@@ -37,6 +37,8 @@ struct coir_resource {
     void            *env;
     coir_resource   *outer, *inner;
     coir_value       value;                             /* LOCAL: the context */
+    bool             is_unsharable;                     /* LOCAL: the context cannot be shared: whoever comes first has it */
+    _Atomic bool     is_taken;                          /* LOCAL: and has come: it is not the resource's any more */
     size_t           count;                             /* ZIP, PAR_ZIP, TRAVERSE */
     coir_resource  **items;                             /* ZIP, PAR_ZIP: behind it */
 };

@@ -212,6 +212,28 @@ TEST(use, local_is_for_acquire_and_release)
          "OK 0", "acquire5 use1 release5")
 }
 
+/* The resource, used three times. */
+static coir_io *three_uses(coir_resource *resource)
+{
+    coir_io *uses[3];
+    for (int i = 0; i < 3; i++)
+        uses[i] = coir_attempt(coir_with(coir_resource_ref(resource), coir_unit()));
+    coir_resource_drop(resource);
+    return coir_zip(3, uses);
+}
+
+TEST(use, a_context_that_cannot_be_shared_goes_to_the_first_use_and_the_others_panic)
+{
+    RUNS(three_uses(coir_resource_local(coir_resource_lift(coir_unit()), sole_thing(5))), "OK [<OK 0> <PANIC MISUSE> <PANIC MISUSE>]", "-5")
+    RUNS(three_uses(coir_resource_local(coir_resource_lift(coir_unit()), thing(5))), "OK [<OK 0> <OK 0> <OK 0>]", "-5")
+    coir_resource *resource = coir_resource_local(coir_resource_lift(coir_unit()), sole_thing(6));
+    CHECK_CONTAINS(message_of(1, coir_then(coir_with(coir_resource_ref(resource), coir_unit()), coir_with(resource, coir_unit()))),
+                   "a sole cannot be shared: the resource that carries it is used a second time");
+    CHECK_STR(notes(), "-6");
+    coir_resource_drop(coir_resource_local(coir_resource_lift(coir_unit()), sole_thing(7)));
+    CHECK_STR(notes(), "-7");
+}
+
 TEST(use, finally_runs_after_the_release)
 {
     RUNS(coir_use(coir_resource_finally(one(1), noting("last")), look_at, NULL), "OK 0", "+1 use1 ~1o -1 last")
