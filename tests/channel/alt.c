@@ -1058,7 +1058,7 @@ TEST_ALONE(alt, a_recursion_by_way_of_a_handler_holds_no_memory)
     watch_memory();
     coir_channel *channel = coir_channel_new(1);
     FOR_WORKERS(workers, 1, 2) {
-        long long little = peak_of(workers, coir_call(coir_int(100), loop_on, channel), "OK 5");
+        long long little = peak_of(workers, coir_call(coir_int(5000), loop_on, channel), "OK 5");     /* the checking build keeps the last 4096 nodes */
         long long much = peak_of(workers, coir_call(coir_int(scaled(sized(100000, 1000))), loop_on, channel), "OK 5");
         CHECK(much <= little + (64 << 10));
     }
