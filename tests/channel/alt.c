@@ -876,8 +876,8 @@ TEST(alt, in_a_mask_it_waits_on)
     FOR_SCHEDULES(options) {
         struct pair two = pair_of(0);
         coir_io *alt = coir_uncancelable(coir_then(coir_alt(COIR_CASES(on(coir_receive(two.a)), on(coir_receive(two.b)))), noting("went")));
-        coir_io *io = coir_sequence(COIR_IOS(queueing(coir_then(alt, noting("behind")), &two.fibers[0]), forking(canceling(&two.fibers[0]), &two.fibers[1]),
-                                    coir_repeat(coir_yield(), 3), noting("now"), sending(two.b, 1), joining(&two.fibers[1])));
+        coir_io *io = coir_sequence(COIR_IOS(queueing(coir_then(alt, noting("behind")), &two.fibers[0]), queueing(canceling(&two.fibers[0]), &two.fibers[1]),
+                                    noting("now"), sending(two.b, 1), joining(&two.fibers[1])));
         CHECK_STR(outcome_under(options, io), "OK 0");
         CHECK_STR(notes(), "now went");
         pair_drop(&two);
