@@ -1,5 +1,5 @@
 /*
- * channels.c - what it costs to hand a value to another fiber: by turns, round a ring, through a buffer, out of many channels
+ * channels.c - what it costs to hand a value to another fiber: by turns, round a ring, through a buffer, out of many channels; and to wait for one
  */
 #include "bench.h"
 
@@ -252,6 +252,42 @@ static void alt(struct bench *b)
         coir_channel_drop(channels[i]);
 }
 
+/* ------------------------------------------------------------------------------------------------------------- processes */
+
+struct network { coir_channel *check_in, *stop; int64_t forked, count, sum, kib_before; double *bytes; };
+
+static coir_io *process(const struct network *network, int64_t number)
+{
+    return coir_then(coir_send(network->check_in, coir_int(number)), coir_next(network->stop));
+}
+
+/* When each has checked in all stand at the other channel, but for the last, which may still be on its way. */
+static coir_io *network_routine(coir_routine *self)
+{
+    COIR_BEGIN(self, struct network, my);
+    my->kib_before = bench_memory_kib("VmRSS");
+    for (; my->forked < my->count; my->forked++) {
+        COIR_AWAIT(coir_fork(process(my, my->forked)));
+        COIR_AWAIT(coir_receive(my->check_in));
+        my->sum += self->result.value.i64;
+    }
+    COIR_AWAIT(coir_sleep(coir_ms(20)));
+    *my->bytes = (double)(bench_memory_kib("VmRSS") - my->kib_before) * 1024 / (double)my->count;
+    coir_close(my->stop);
+    COIR_RETURN(coir_int(my->sum));
+    COIR_END;
+}
+
+static void processes(struct bench *b)
+{
+    double bytes = 0;
+    struct network network = { .check_in = coir_channel_new(0), .stop = coir_channel_new(0), .count = b->n, .bytes = &bytes };
+    bench_check(bench_run(b, coir_do(network_routine, &network, sizeof network)) == b->n * (b->n - 1) / 2, "each has checked in");
+    bench_note(b, "bytes_per_process=%.0f", bytes);
+    coir_channel_drop(network.check_in);
+    coir_channel_drop(network.stop);
+}
+
 const struct workload bench_channels[] = {
     { .name = "pingpong", .run = pingpong, .n = 1000000, .quick_n = 500000, .budget = { 90, 135 }, .goal = { 40, 60 },
       .what = "two fibers, two channels without room, N round trips" },
@@ -264,5 +300,7 @@ const struct workload bench_channels[] = {
       .what = "4 senders, 4 receivers, one channel of 64, N items" },
     { .name = "alt", .run = alt, .n = 1000000, .quick_n = 300000, .share = CHANNELS * WRITERS, .budget = { 100, 150 }, .goal = { 50, 75 },
       .what = "one receiver selects from 10 channels with 100 senders each; N items" },
+    { .name = "processes", .run = processes, .n = 12000000, .quick_n = 1000000, .figure = "bytes_per_process", .budget = { 200, 200 },
+      .goal = { 96, 96 }, .what = "N processes check in over a channel, and wait at another until it is closed" },
     { .name = NULL }
 };

@@ -126,6 +126,40 @@ TEST(csp, process_keeps_its_channels_and_poisons_them_whenever_it_ends)
     CHECK_STR(outcome(1, process), "OK 0");
 }
 
+/* ------------------------------------------------------------------------------------------------------------- many */
+
+/* Each checks in over one channel, and waits at another until it is poisoned. The bench has twelve million of them. */
+struct crowd { coir_channel *check_in, *stop; int64_t count, forked, sum; };
+
+static coir_io *member(const struct crowd *crowd, int64_t number)
+{
+    return coir_csp_process(coir_then(coir_send(crowd->check_in, coir_int(number)), coir_receive(crowd->stop)), 0, NULL);
+}
+
+static coir_io *crowd_step(coir_routine *self)
+{
+    COIR_BEGIN(self, struct crowd, my);
+    for (; my->forked < my->count; my->forked++)
+        COIR_AWAIT(coir_fork(member(my, my->forked)));
+    for (; my->forked > 0; my->forked--) {
+        COIR_AWAIT(coir_receive(my->check_in));
+        my->sum += self->result.value.i64;
+    }
+    coir_poison(my->stop);
+    COIR_RETURN(coir_bool(my->sum == my->count * (my->count - 1) / 2));
+    COIR_END;
+}
+
+TEST(csp, each_of_a_hundred_thousand_processes_checks_in_and_ends_well_by_poison)
+{
+    FOR_WORKERS(workers, 1, 2, 4) {
+        struct crowd crowd = { .check_in = coir_channel_new(0), .stop = coir_channel_new(0), .count = scaled(sized(100000, 300)) };
+        CHECK_STR(outcome(workers, coir_scope(coir_do(crowd_step, &crowd, sizeof crowd))), "OK 1");
+        coir_channel_drop(crowd.check_in);
+        coir_channel_drop(crowd.stop);
+    }
+}
+
 TEST(csp, what_is_no_process_is_refused)
 {
     coir_channel *channel = coir_channel_new(0), *many[9];
