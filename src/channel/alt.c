@@ -190,7 +190,7 @@ static void skip_value(const coir_io *alt, coir_io *io, coir_result *result)
 }
 
 /* A skip goes when none before it can; if the order is a chance one, when no other can. */
-static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result) /* MODEL alt.pml: try_in_order */
 {
     const struct alternative *alternative = alternative_of(alt);
     size_t skip = SIZE_MAX;
@@ -263,7 +263,7 @@ static bool enqueue_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_re
     return places > 0;
 }
 
-static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result) /* MODEL alt.pml: poll_under_guards */
 {
     struct choosing *choosing = choosing_of(alt);
     size_t guards = guards_sorted(choosing, alternative_of(alt)->count);
@@ -299,7 +299,7 @@ static void leave(coir_fiber *fiber, struct branch *branch)
     prim_of(branch)->disarm(fiber, branch->frame);
 }
 
-static void leave_all(coir_fiber *fiber, coir_io *alt)
+static void leave_all(coir_fiber *fiber, coir_io *alt)                                  /* MODEL alt.pml: leave_all */
 {
     for (size_t i = 0; i < alternative_of(alt)->count; i++)
         leave(fiber, &choosing_of(alt)->branches[i]);
@@ -325,7 +325,7 @@ static enum prim_step arm_event(coir_fiber *fiber, struct branch *branch, coir_r
 }
 
 /* DONE: one had come before, *chosen, and the wait is taken back. */
-static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+static enum prim_step arm_events(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result) /* MODEL alt.pml: arm_events */
 {
     for (size_t n = 0; n < alternative_of(alt)->count; n++) {
         size_t i = choosing_of(alt)->branches[n].order;
@@ -372,7 +372,7 @@ static enum prim_step alt_arm(coir_fiber *fiber, coir_io *frame, coir_result *re
 }
 
 /* The place through which the wait was claimed; or else the first event that has come: it was claimed through one of these. */
-static size_t chosen_by_claim(coir_io *frame)
+static size_t chosen_by_claim(coir_io *frame)                                           /* MODEL alt.pml: chosen_by_claim */
 {
     const struct branch *branches = choosing_of(frame)->branches;
     size_t count = alternative_of(frame)->count;
@@ -387,7 +387,7 @@ static size_t chosen_by_claim(coir_io *frame)
     unreachable();
 }
 
-static enum prim_step alt_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static enum prim_step alt_woken(coir_fiber *fiber, coir_io *frame, coir_result *result) /* MODEL alt.pml: woken */
 {
     size_t chosen = chosen_by_claim(frame);
     struct branch *branch = &choosing_of(frame)->branches[chosen];
@@ -404,7 +404,7 @@ static enum prim_step alt_woken(coir_fiber *fiber, coir_io *frame, coir_result *
     return PRIM_DONE;
 }
 
-static void alt_disarm(coir_fiber *fiber, coir_io *frame)
+static void alt_disarm(coir_fiber *fiber, coir_io *frame)                               /* MODEL alt.pml: disarm */
 {
     leave_all(fiber, frame);
     end_run(frame);

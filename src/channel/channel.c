@@ -143,7 +143,7 @@ static bool channel_is_unused(const coir_channel *channel)
 static coir_io *first_of(const struct queue *queue) { return frame_of_waiter(queue->first); }
 
 /* To the first who waits at that end, whose claim can be won. */
-static bool claim_first(coir_channel *channel, struct queue *queue, coir_io **frame, coir_fiber **fiber, enum claim *claim)
+static bool claim_first(coir_channel *channel, struct queue *queue, coir_io **frame, coir_fiber **fiber, enum claim *claim)   /* MODEL alt.pml: claim_first */
 {
     while (!queue_is_empty(queue)) {
         *frame = first_of(queue);
@@ -174,7 +174,7 @@ enum meeting {
 };
 
 /* Takes *value, if it gives MET. */
-static enum meeting channel_put(coir_channel *channel, coir_value *value, struct claimed *claimed)
+static enum meeting channel_put(coir_channel *channel, coir_value *value, struct claimed *claimed)      /* MODEL alt.pml: poll */
 {
     coir_io *frame;
     coir_fiber *fiber;
@@ -195,7 +195,7 @@ static enum meeting channel_put(coir_channel *channel, coir_value *value, struct
     return MET;
 }
 
-static enum meeting channel_take(coir_channel *channel, coir_value *value, struct claimed *claimed)
+static enum meeting channel_take(coir_channel *channel, coir_value *value, struct claimed *claimed)     /* MODEL alt.pml: poll */
 {
     struct ring *ring = &channel->ring;
     bool found;

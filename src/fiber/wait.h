@@ -72,7 +72,7 @@ static inline void wait_give_up(struct wait *wait)                              
 }
 
 /* wait_take_back: by the worker, while it still registers: ends the wait itself. False: somebody has claimed it before. */
-static inline bool wait_take_back(struct wait *wait)
+static inline bool wait_take_back(struct wait *wait)                                    /* MODEL wait.pml: take_back */
 {
     uint64_t word = load_relaxed(&wait->word);
     return wait_state_of(word) == WAIT_ARMING && cas_acq_rel(&wait->word, &word, word - WAIT_ARMING + WAIT_RUNNING);

@@ -39,7 +39,7 @@ static inline coir_io *frame_of_waiter(struct waiter *waiter) { return container
  * A fiber in an alternative stands in several queues, in a frame for each. Who has claimed its wait marks the frame through which, under the guard of
  * that queue and before the fiber goes on: nobody else writes there any more.
  */
-static inline void case_win(coir_io *frame)
+static inline void case_win(coir_io *frame)                                             /* MODEL alt.pml: case_win */
 {
     if (unlikely(frame->flags & NODE_CASE))
         frame->flags |= NODE_WON;

@@ -2,7 +2,8 @@
  * wait.pml - one suspension of a fiber: many may want to end it, one does: src/fiber/wait.h
  *
  * Processes
- *   worker     coir__interp() from `arm` to `resumed`, of the one fiber, which waits WAITS times: both workers take it when it is ready
+ *   worker     coir__interp() from `arm` to `resumed`, of the one fiber, which waits WAITS times: both workers take it when it is ready. An alternative,
+ *              whose arm() may find, when it is registered already, that it need not wait, takes its wait back: TAKE_BACKS times, if nobody has claimed it
  *   waker      who hands something to the first in a queue: queue_claim() and coir__deliver()
  *   moment     coir__timers_fire(): take_due(), end_wait(), of the timer of the same wait
  *   canceller  coir__cancel_poke(): ends a parked wait if a request is visible there, CANCELS times
@@ -18,6 +19,7 @@
  *   3. A claim that names a generation hits no other: asserted.
  *   4. Who reads under HELD, and who touches the waiter or the timer under their locks, finds the frame of that wait: asserted.
  *   5. No wait is left: the fiber comes to its end, or there would be a state in which all stand still.
+ *   6. A wait that is taken back was ended by nobody, and no claim hits it any more: asserted.
  *
  * Late stores. What the worker stores into the word (begin, resumed) and into its frame, and what a claimer writes as the result, is seen by others
  * at any later time, at the latest when its thread releases something: a lock, the word by a compare-and-swap, the run queue.
@@ -42,9 +44,13 @@
  * BREAK  -DGIVE_RELAXED                giving does not release the result
  * RUN    -DWAITS=2 -DREADS=1 -DLATE=1
  * BREAK  -DLET_GO_RELAXED              letting go does not release the frame
+ * RUN    -DWAITS=2 -DCANCELS=1 -DTAKE_BACKS=1
+ * BREAK  -DTAKEN_BACK_BLINDLY          the worker takes its wait back without looking whether it was claimed
+ * RUN    -DWAITS=2 -DTAKE_BACKS=1 -DLATE=1
  * DEEP   -DWAITS=3 -DCANCELS=1 -DREADS=1
  * DEEP   -DWAITS=2 -DCANCELS=2 -DREADS=2
  * DEEP   -DWAITS=3 -DCANCELS=1 -DREADS=1 -DLATE=1
+ * DEEP   -DWAITS=3 -DCANCELS=1 -DREADS=1 -DTAKE_BACKS=2
  */
 #ifndef LATE
 #define LATE 0
@@ -59,6 +65,9 @@
 #ifndef READS
 #define READS 0
 #endif
+#ifndef TAKE_BACKS
+#define TAKE_BACKS 0
+#endif
 
 #define FIBERS 1
 #define NONE   255
@@ -71,6 +80,7 @@ byte ready;                             /* how often the fiber is in a run queue
 byte running;                           /* workers that run it */
 bool ended;
 byte waits;                             /* that have begun */
+byte take_backs = TAKE_BACKS;
 
 byte frame, late_frame = NONE;          /* of which wait it is, 0: none; + FULL when arm() has done with it */
 #define FULL          128
@@ -239,6 +249,21 @@ next:
 #ifdef BEGIN_LATE
        wait_begin(0);
 #endif
+       if
+       :: take_backs > 0 ->
+           take_backs--;
+           wait_take_back(0);
+           if
+           :: away ->
+               atomic { away = false; assert(winner == 0 && result == 0) }
+               take_out_of_queue();
+               take_out_of_heap();
+               atomic { show_frame(); frame = 0 }
+               goto next
+           :: else
+           fi
+       :: true
+       fi;
        atomic { store_frame(waits + FULL) }
        wait_let_go(0);
        if
