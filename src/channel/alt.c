@@ -45,6 +45,7 @@ struct branch {
     ck_spinlock_fas_t *guard;                           /* of an offer; otherwise NULL */
     uint32_t           order;                           /* fair: the index of the case that comes at this place */
     bool               enqueued, begun;                 /* begun: the offer's end() is still to come */
+    bool               is_kept;                         /* its object has one reference more, for the moment */
 };
 struct choosing { struct branch *branches; ck_spinlock_fas_t **guards; };
 
@@ -247,20 +248,47 @@ static enum prim_step poll_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, 
     return step;
 }
 
-/* False: nobody could ever end the wait, and *result says so for *chosen. */
-static bool enqueue_all(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result)
+/*
+ * False from enqueue() says that with this place all who refer to the object would wait for it. Others who wait there, perhaps an earlier case of our own, could
+ * not know that when they came. So one reference more keeps the object for the moment, the place is enqueued as any other is, and give_up_kept(), when the guards
+ * are free, gives up what then is the last reference but those of waiters: that ends their waits, and takes out those who can be served elsewhere.
+ */
+static void enqueue_place(coir_fiber *fiber, struct branch *branch)
+{
+    const struct coir__offer *offer = prim_of(branch)->offer;
+    coir_result told;
+    branch->enqueued = offer->enqueue(fiber, branch->frame, &told);
+    if (likely(branch->enqueued))
+        return;
+    branch->is_kept = true;
+    handle_ref(branch->frame->object);                  /* it begins with its handle */
+    branch->enqueued = offer->enqueue(fiber, branch->frame, &told);
+    invariant(branch->enqueued);
+}
+
+static void enqueue_all(coir_fiber *fiber, coir_io *alt)
 {
     uint32_t places = 0;                                /* where somebody may end it; sync/handle.h counts them down */
     for (size_t i = 0; i < alternative_of(alt)->count; i++) {
         struct branch *branch = &choosing_of(alt)->branches[i];
-        if (branch->guard != NULL) {
-            *chosen = i;
-            branch->enqueued = prim_of(branch)->offer->enqueue(fiber, branch->frame, result);
-        }
-        places += branch->enqueued || is_event(branch);
+        if (branch->guard != NULL)
+            enqueue_place(fiber, branch);
+        places += branch->frame != NULL;
     }
     store_relaxed(&alt->refs, places);                  /* relaxed: who looks at it has one of the guards after us */
-    return places > 0;
+}
+
+/* After that the wait may have been claimed, by ourselves, if all cases are such. */
+static void give_up_kept(coir_io *alt)
+{
+    for (size_t i = 0; i < alternative_of(alt)->count; i++) {
+        struct branch *branch = &choosing_of(alt)->branches[i];
+        if (unlikely(branch->is_kept)) {
+            const struct coir__prim *prim = prim_of(branch);
+            branch->is_kept = false;
+            (prim->offer->let_go != NULL ? prim->offer->let_go : prim->drop)(branch->frame);
+        }
+    }
 }
 
 static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result) /* MODEL alt.pml: poll_under_guards */
@@ -273,12 +301,14 @@ static enum prim_step poll_under_guards(coir_fiber *fiber, coir_io *alt, size_t 
         for (size_t i = 0; i < guards; i++)
             spin_lock(choosing->guards[i]);
         step = poll_all(fiber, alt, chosen, result, &claimed);
-        if (step == PRIM_WAIT && !enqueue_all(fiber, alt, chosen, result))
-            step = PRIM_DONE;
+        if (step == PRIM_WAIT)
+            enqueue_all(fiber, alt);
         for (size_t i = guards; i-- > 0; )
             spin_unlock(choosing->guards[i]);
     } while (unlikely(step == PRIM_PREPARE) && prim_of(&choosing->branches[*chosen])->offer->prepare(choosing->branches[*chosen].frame));
     claimed_make_ready(&claimed);
+    if (step == PRIM_WAIT)
+        give_up_kept(alt);
     if (step == PRIM_DONE) {
         coir_io *frame = choosing->branches[*chosen].frame;
         frame->prim->offer->settle(fiber, frame, result);

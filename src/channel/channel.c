@@ -475,7 +475,7 @@ static void send_drop(coir_io *node)
 
 static const struct coir__offer send_offer = {
     .guard = guard_of, .begin = send_begin, .end = send_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
-    .settle = send_settle,
+    .settle = send_settle, .let_go = channel_unref,
 };
 
 static const struct coir__prim send_prim = {

@@ -44,10 +44,13 @@ struct coir__offer {
     enum prim_step (*poll)(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed);
     /* prepare: after poll() said PRIM_PREPARE, and without the guard: makes what it needs. False: there is no memory. NULL: poll() does not say so. */
     bool (*prepare)(coir_io *frame);
-    /* enqueue: under the guard, after poll() said PRIM_WAIT: registers the frame. False: nobody could ever serve it: *result says so. */
+    /* enqueue: under the guard, after poll() said PRIM_WAIT: registers the frame. False: nobody could ever serve it: *result says so; the object begins
+     * with a struct handle. */
     bool (*enqueue)(coir_fiber *fiber, coir_io *frame, coir_result *result);
     /* settle: when the guard is free again: makes, of what poll() or enqueue() has left in *result, what it means: errors need memory. */
     void (*settle)(coir_fiber *fiber, coir_io *frame, coir_result *result);
+    /* let_go: gives up one reference to the object, and nothing else of the frame. NULL: drop() does just that. */
+    void (*let_go)(coir_io *frame);
 };
 
 /*

@@ -797,6 +797,21 @@ TEST(alt, a_case_that_nobody_could_let_go_is_passed_over)
     }
 }
 
+/* Beside a fiber: all who have the channel wait for it, so whoever comes last the fiber is woken, while the alternative goes on elsewhere. */
+TEST(alt, who_waits_where_a_case_is_passed_over_is_abandoned)
+{
+    FOR_SCHEDULES(options) {
+        struct pair two = pair_of(0);
+        coir_io *alone = queueing(coir_receive(two.a), &two.fibers[0]);
+        coir_io *alt = queueing(coir_alt(COIR_CASES(AS(1, coir_next(two.a)), AS(2, coir_receive(two.b)))), &two.fibers[1]);
+        coir_channel_drop(two.a);
+        two.a = NULL;
+        coir_io *io = coir_zip(COIR_IOS(alone, alt, coir_attempt(joining(&two.fibers[0])), sending(two.b, 1), joining(&two.fibers[1])));
+        CHECK_STR(outcome_under(options, io), "OK [0 0 <PANIC ABANDONED> 0 2]");
+        pair_drop(&two);
+    }
+}
+
 TEST(alt, when_all_cases_are_such_it_is_abandoned)
 {
     FOR_SCHEDULES(options) {
@@ -808,6 +823,12 @@ TEST(alt, when_all_cases_are_such_it_is_abandoned)
                                              coir_attempt(joining(&fiber))));
         CHECK_STR(outcome_under(options, io), "OK <PANIC ABANDONED>");
         coir_fiber_drop(fiber);
+        /* The same channel in both cases, with nobody else from the start. */
+        dead = pair_of(0);
+        coir_io *same = coir_alt(COIR_CASES(AS(1, coir_receive(dead.a)), AS(2, coir_send(dead.a, thing(3)))));
+        coir_io *twice = coir_alt(COIR_CASES(AS(1, coir_receive(dead.b)), AS(2, coir_next(dead.b))));
+        pair_drop(&dead);
+        CHECK_STR(outcome_under(options, coir_zip(COIR_IOS(coir_attempt(same), coir_attempt(twice)))), "OK [<PANIC ABANDONED> <PANIC ABANDONED>]");
         /* The same channel at both ends. */
         coir_channel *channel = coir_channel_new(0);
         io = coir_sequence(COIR_IOS(queueing(either_way(channel, channel, 1), &fiber), dropping(channel), coir_attempt(joining(&fiber))));
