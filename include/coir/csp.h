@@ -16,8 +16,8 @@
 extern "C" {
 #endif
 
-/* coir_csp_identity: hands on. coir_csp_prefix: sends value (taken) first. coir_csp_successor: hands each integer on, one greater; what is none is an error,
- * code EINVAL. coir_csp_delta: hands each on to both, one after the other; coir_csp_par_delta: to whoever takes it first, then to the other.
+/* coir_csp_identity: hands on. coir_csp_prefix: sends value (taken) first. coir_csp_successor: hands each integer on, one greater; what is none, or
+ * the greatest, is an error, code EINVAL. coir_csp_delta: hands each on to both, one after the other; coir_csp_par_delta: to whoever takes it first, then to the other.
  * coir_csp_mux: hands on what comes from either, fairly. coir_csp_skip: takes, and gives nothing. */
 COIR_API COIR_MUST_USE coir_io *coir_csp_identity(coir_channel *in, coir_channel *out);
 COIR_API COIR_MUST_USE coir_io *coir_csp_prefix(coir_value value, coir_channel *in, coir_channel *out);

@@ -78,6 +78,8 @@ static coir_io *send_successor(void *route, coir_value *value)
 {
     if (value->type != NULL && value->type != &coir__zero_type)
         return coir_failf(EINVAL, "coir_csp_successor: not an integer");
+    if (value->i64 == INT64_MAX)
+        return coir_failf(EINVAL, "coir_csp_successor: no integer is greater");
     return coir_send(((const struct route *)route)->first, coir_int(value->i64 + 1));
 }
 

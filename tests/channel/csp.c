@@ -106,6 +106,15 @@ static coir_io *texts(void)
 
 TEST(csp, successor_of_a_text_is_an_error_that_cancels_the_others) { CHECK_EVERYWHERE(texts(), "ERROR EINVAL", ""); }
 
+static coir_io *greatest(void)
+{
+    coir_channel *in = coir_channel_new(1), *out = coir_channel_new(1);
+    coir_io *io = coir_csp_par(COIR_IOS(coir_then(coir_send(in, coir_int(INT64_MAX)), coir_never()), coir_csp_successor(in, out)));
+    return let_go(io, COIR_CHANNELS(in, out));
+}
+
+TEST(csp, successor_of_the_greatest_integer_is_an_error) { CHECK_EVERYWHERE(greatest(), "ERROR EINVAL", ""); }
+
 static coir_io *failing_process(void)
 {
     coir_channel *in = coir_channel_new(0);
