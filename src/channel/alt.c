@@ -211,7 +211,34 @@ static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_r
 
 /* ----------------------------------------------------------------------------------------------- 2. under all the guards */
 
-/* By address, each once. Shell's sort: there are few of them, as a rule. */
+/* What stands at `root` goes down the heap, whose greatest is on top. */
+static void guards_sift(ck_spinlock_fas_t **guards, size_t root, size_t count)
+{
+    ck_spinlock_fas_t *guard = guards[root];
+    for (size_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && (uintptr_t)guards[child + 1] > (uintptr_t)guards[child])
+            child++;
+        if ((uintptr_t)guards[child] <= (uintptr_t)guard)
+            break;
+        guards[root] = guards[child];
+    }
+    guards[root] = guard;
+}
+
+/* A heap: whatever order they come in, it is n log n, in place. */
+static void guards_sort(ck_spinlock_fas_t **guards, size_t count)
+{
+    for (size_t root = count / 2; root-- > 0; )
+        guards_sift(guards, root, count);
+    for (size_t left = count; left > 1; ) {
+        ck_spinlock_fas_t *greatest = guards[0];
+        guards[0] = guards[--left];
+        guards[left] = greatest;
+        guards_sift(guards, 0, left);
+    }
+}
+
+/* By address, each once. */
 static size_t guards_sorted(struct choosing *choosing, size_t count)
 {
     size_t n = 0, unique = 0;
@@ -219,14 +246,7 @@ static size_t guards_sorted(struct choosing *choosing, size_t count)
     for (size_t i = 0; i < count; i++)
         if (choosing->branches[i].guard != NULL)
             guards[n++] = choosing->branches[i].guard;
-    for (size_t gap = n / 2; gap > 0; gap /= 2)
-        for (size_t i = gap; i < n; i++) {
-            ck_spinlock_fas_t *guard = guards[i];
-            size_t at = i;
-            for (; at >= gap && (uintptr_t)guards[at - gap] > (uintptr_t)guard; at -= gap)
-                guards[at] = guards[at - gap];
-            guards[at] = guard;
-        }
+    guards_sort(guards, n);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || guards[i] != guards[i - 1])
             guards[unique++] = guards[i];

@@ -1065,6 +1065,32 @@ TEST(alt, one_of_a_thousand_cases_goes)
         coir_channel_drop(channels[i]);
 }
 
+/* The objects in any order, each in two cases. */
+TEST(alt, of_many_cases_in_whatever_order_one_goes)
+{
+    enum { CHANNELS_OF_MANY = 300, CASES = 2 * CHANNELS_OF_MANY };
+    static coir_channel *channels[CHANNELS_OF_MANY];
+    static coir_case cases[CASES];
+    for (int i = 0; i < CHANNELS_OF_MANY; i++)
+        channels[i] = coir_channel_new(0);
+    for (int order = 0; order < 5; order++)
+        FOR_WORKERS(workers, 1, 2) {
+            size_t which = 0;
+            coir_fiber *fiber = NULL;
+            for (int i = 0; i < CASES; i++) {
+                int at = i / 2, at_in[] = { at, CHANNELS_OF_MANY - 1 - at, at % 2 * (CHANNELS_OF_MANY / 2) + at / 2, at * 7 % CHANNELS_OF_MANY, i % CHANNELS_OF_MANY };
+                cases[i] = on(i % 2 == 0 ? coir_receive(channels[at_in[order]]) : coir_next(channels[at_in[order]]));
+            }
+            coir_io *select = coir_select(&which, CASES, cases), *two = coir_io_ref(select);
+            CHECK_STR(outcome(workers, waiting_for(&fiber, select, sending(channels[77], 5))), "OK 5");
+            coir_fiber_drop(fiber);
+            CHECK_STR(outcome(workers, waiting_for(&fiber, two, sending(channels[299], 6))), "OK 6");
+            coir_fiber_drop(fiber);
+        }
+    for (int i = 0; i < CHANNELS_OF_MANY; i++)
+        coir_channel_drop(channels[i]);
+}
+
 /* A loop by way of a handler. */
 static coir_io *loop_on(void *channel, coir_value *left)
 {
