@@ -99,7 +99,7 @@ typedef struct coir_case {
     coir_io          *io;
     coir_flat_map_fn *fn;
     void             *env;
-    size_t            size;                             /* of what env points to, if it is to be copied; 0: it is lent */
+    size_t            size;                             /* of what env points to, if coir_alt is to copy it; 0: it is lent */
 } coir_case;
 #ifndef __cplusplus
 #define COIR_CASES(...) (sizeof((coir_case[]){ __VA_ARGS__ }) / sizeof(coir_case)), (coir_case[]){ __VA_ARGS__ }

@@ -28,7 +28,8 @@ COIR_API COIR_MUST_USE coir_io *coir_csp_mux(coir_channel *first, coir_channel *
 COIR_API COIR_MUST_USE coir_io *coir_csp_skip(coir_channel *in);
 
 /* coir_csp_process: io with its channels: when it ends, however, they are poisoned, and an end by poison or close is a good one: it gives none. It keeps the
- * channels: io may use them without doing so itself. At most 8 of them: a panic, code EINVAL. */
+ * channels: io may use them without doing so itself. More than 8 of them, or an array that
+ * is NULL: a panic, code EINVAL. */
 COIR_API COIR_MUST_USE coir_io *coir_csp_process(coir_io *io, size_t count, coir_channel *const *channels);
 /* coir_csp_par: runs processes side by side until all have ended (CSP's Par, aPyCSP's Parallel); gives none. A failure of one cancels the others. */
 COIR_API COIR_MUST_USE coir_io *coir_csp_par(size_t count, coir_io *const *processes);

@@ -46,14 +46,20 @@ static struct ends *ends_new(size_t count, coir_channel *const *channels)
     return ends;
 }
 
+static const char *ends_bad(size_t count, coir_channel *const *channels)
+{
+    return count > ENDS_MAX ? "more than 8 channels" : count > 0 && channels == NULL ? "channels is NULL" : NULL;
+}
+
 coir_io *coir_csp_process(coir_io *io, size_t count, coir_channel *const *channels)
 {
+    const char *bad = ends_bad(count, channels);
     bool any_null = io == NULL;
-    for (size_t i = 0; i < count && !any_null; i++)
-        any_null = channels[i] == NULL;
-    if (any_null || count > ENDS_MAX) {
+    for (size_t i = 0; i < count && bad == NULL; i++)
+        any_null = any_null || channels[i] == NULL;
+    if (any_null || bad != NULL) {
         coir_io_drop(io);
-        return any_null ? NULL : coir__bad_argument("coir_csp_process", "more than 8 channels");
+        return any_null ? NULL : coir__bad_argument("coir_csp_process", bad);
     }
     struct ends *ends = ends_new(count, channels);
     if (ends == NULL) {

@@ -186,5 +186,9 @@ TEST(csp, what_is_no_process_is_refused)
     CHECK_PTR(coir_csp_process(NULL, COIR_CHANNELS(channel)), NULL);
     CHECK_PTR(coir_csp_process(coir_unit(), COIR_CHANNELS(channel, NULL)), NULL);
     CHECK_STR(outcome(1, coir_csp_process(coir_unit(), 9, many)), "PANIC EINVAL");
+    CHECK_STR(outcome(1, coir_csp_process(coir_unit(), 1, NULL)), "PANIC EINVAL");
+    CHECK_STR(outcome(1, coir_csp_process(coir_unit(), 0, NULL)), "OK 0");
+    CHECK_STR(outcome(1, coir_csp_par(1, NULL)), "PANIC EINVAL");
+    CHECK_STR(outcome(1, coir_csp_par(0, NULL)), "OK 0");
     coir_channel_drop(channel);
 }
