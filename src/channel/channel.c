@@ -5,21 +5,18 @@
  *   1. Receivers wait only while the ring is empty and no sender waits. Senders wait only while the ring is full. (But an alternative that
  *      both sends and receives may stand at both ends: it does not meet itself.)
  *   2. Who waits at an end that is over has been woken: receivers when it is closed, all when it is poisoned.
- *   3. The ring grows while the guard is free, see channel_grow(): nothing is allocated, and no foreign code called, under it.
+ *   3. The ring grows while the guard is free: nothing is allocated, and no foreign code called, under it.
  *
  * A value is in one place: the sender's frame, the ring, the receiver's result. Who meets a waiter moves it after the claim is won, so a sender that is
  * canceled still has it, and a receiver that is canceled never got it.
  */
 #include "channel/channel.h"
+#include "channel/ring.h"
 
 #include "resource/resource.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-enum { ROOM_MIN = 16 };
-
-struct ring { coir_value *items; size_t room, first, count; };          /* room: a power of two, or 0 */
 
 struct coir_channel {
     struct object object;
@@ -35,40 +32,6 @@ struct coir_channel {
 };
 
 static const char to_receive[] = "an item of channel", to_send[] = "room in channel";
-
-/* ---------------------------------------------------------------------------------------------------------- the ring */
-
-static void ring_push(struct ring *ring, coir_value value)
-{
-    coir__set_value(&ring->items[(ring->first + ring->count++) & (ring->room - 1)], value);
-}
-
-static coir_value ring_pop(struct ring *ring)
-{
-    coir_value value = ring->items[ring->first];
-    ring->first = (ring->first + 1) & (ring->room - 1);
-    ring->count--;
-    return value;
-}
-
-static void ring_move(struct ring *to, struct ring *from)
-{
-    while (from->count > 0)
-        ring_push(to, ring_pop(from));
-}
-
-static void ring_free(struct ring *ring)
-{
-    if (ring->room > 0)
-        coir__free(ring->items, ring->room * sizeof *ring->items);
-}
-
-static void ring_drop(struct ring *ring)
-{
-    while (ring->count > 0)
-        coir_drop(ring_pop(ring));
-    ring_free(ring);
-}
 
 /* ------------------------------------------------------------------------------------------------------------- handle */
 
@@ -100,7 +63,7 @@ coir_channel *coir_channel_ref(coir_channel *channel)
 static void channel_empty(struct buried *buried)
 {
     coir_channel *channel = container_of(buried, coir_channel, buried);
-    ring_drop(&channel->ring);
+    coir__ring_drop(&channel->ring);
     coir__object_done(&channel->object);
     coir__free(channel, sizeof *channel);
 }
@@ -215,30 +178,8 @@ static enum meeting channel_take(coir_channel *channel, coir_value *value, struc
     return channel->poisoned ? POISONED : channel->closed ? CLOSED : BUSY;
 }
 
-/* After CRAMPED, without the guard: room for more, unless others have made some meanwhile. False: there is no memory. */
-static NOINLINE bool channel_grow(coir_channel *channel)
-{
-    spin_lock(&channel->object.guard);
-    size_t room = channel->ring.room;
-    bool is_full = channel->ring.count == room;
-    spin_unlock(&channel->object.guard);
-    if (!is_full)
-        return true;
-    struct ring ring = { NULL, room == 0 ? ROOM_MIN : 2 * room, 0, 0 };
-    ring.items = room > SIZE_MAX / 4 / sizeof *ring.items ? NULL : coir__alloc(ring.room * sizeof *ring.items);
-    if (ring.items == NULL)
-        return false;
-    spin_lock(&channel->object.guard);
-    if (channel->ring.room == room && !channel->closed) {
-        struct ring small = channel->ring;
-        ring_move(&ring, &small);
-        channel->ring = ring;
-        ring = small;
-    }
-    spin_unlock(&channel->object.guard);
-    ring_free(&ring);
-    return true;
-}
+/* After CRAMPED, without the guard. False: there is no memory. */
+static bool channel_grow(coir_channel *channel) { return coir__ring_grow(&channel->ring, &channel->object.guard); }
 
 /* --------------------------------------------------------------------------------------------------- results of waits */
 
@@ -429,32 +370,11 @@ static bool send_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
     return enqueue(&channel->senders, fiber, frame, result);
 }
 
-/* False: it is a value that cannot be had: *result is the panic. */
-static bool send_begin(coir_io *frame, coir_result *result)
-{
-    struct sent *sent = sent_of(frame);
-    coir_io *node = sent->node;
-    if (node != frame)
-        coir__set_value(&sent->value, coir__value_of_shared(node, &sent_of(node)->value));
-    if (likely(!coir__is_panic_value(&sent->value)))
-        return true;
-    *result = coir__panic_of(coir_take(&sent->value));
-    return false;
-}
-
-/* A frame that is the node itself drops with it what was not sent. */
-static void send_end(coir_io *frame)
-{
-    struct sent *sent = sent_of(frame);
-    if (sent->node != frame)
-        coir_drop(coir_take(&sent->value));
-}
-
 static enum prim_step send_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_channel *channel = frame->object;
     object_note_end(&channel->object);
-    send_end(frame);
+    coir__sent_end(frame);
     send_settle(fiber, frame, result);
     return PRIM_DONE;
 }
@@ -463,18 +383,17 @@ static void send_disarm(coir_fiber *fiber, coir_io *frame)
 {
     (void)fiber;
     leave(&((coir_channel *)frame->object)->senders, frame);
-    send_end(frame);
+    coir__sent_end(frame);
 }
 
 static void send_drop(coir_io *node)
 {
-    if (!(load_relaxed(&node->refs) & NODE_TAKEN))      /* relaxed: by the last owner */
-        coir_drop(sent_of(node)->value);
+    coir__sent_drop(node);
     coir_channel_drop(node->object);
 }
 
 static const struct coir__offer send_offer = {
-    .guard = guard_of, .begin = send_begin, .end = send_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
+    .guard = guard_of, .begin = coir__sent_begin, .end = coir__sent_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
     .settle = send_settle, .let_go = channel_unref,
 };
 
@@ -488,7 +407,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
     coir_channel *channel = frame->object;
     CLAIMED(claimed);
     enum prim_step step;
-    if (unlikely(!send_begin(frame, result)))
+    if (unlikely(!coir__sent_begin(frame, result)))
         return PRIM_DONE;
     do {
         spin_lock(&channel->object.guard);
@@ -496,7 +415,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
         spin_unlock(&channel->object.guard);
     } while (step == PRIM_PREPARE && channel_grow(channel));
     claimed_make_ready(&claimed);
-    send_end(frame);
+    coir__sent_end(frame);
     if (unlikely(step == PRIM_PREPARE))
         *result = coir__no_memory();
     else if (step == PRIM_WAIT || result->value.type != &told_type)
@@ -541,7 +460,7 @@ void coir_poison(coir_channel *channel)
     wake_all(channel, &channel->senders, POISONED, &claimed);
     spin_unlock(&channel->object.guard);
     claimed_make_ready(&claimed);
-    ring_drop(&ring);
+    coir__ring_drop(&ring);
     coir_channel_drop(channel);
 }
 
@@ -586,15 +505,7 @@ static coir_io *send_io(const struct coir__prim *prim, coir_channel *channel, co
 {
     if (coir__is_panic_value(&value))
         return coir_pure(value);
-    coir_io *node = channel_io(prim, channel, 0);
-    if (node == NULL) {
-        coir_drop(value);
-        return NULL;
-    }
-    if (!coir_can_share(&value))
-        node->flags |= NODE_SOLE;
-    *sent_of(node) = (struct sent){ value, node };
-    return node;
+    return coir__sent_put(channel_io(prim, channel, 0), value);
 }
 
 coir_io *coir_send(coir_channel *channel, coir_value value)     { return send_io(&send_prim, channel, value); }

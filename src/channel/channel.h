@@ -16,4 +16,12 @@ struct sent {
 enum { SENT_SIZE = NODE_SIZE_OF(prim_own) + sizeof(struct sent) };
 static inline struct sent *sent_of(coir_io *node) { return (struct sent *)(void *)((char *)node + NODE_SIZE_OF(prim_own)); }
 
+/* coir__sent_put: gives the node its value; both are taken. A node that is NULL drops it. */
+coir_io *coir__sent_put(coir_io *node, coir_value value);
+/* coir__sent_begin: of a run: the frame has the value. False: it cannot be had: *result is the panic. coir__sent_end: a frame gives up what was not sent;
+ * one that is the node itself drops that with it, by coir__sent_drop(). */
+bool coir__sent_begin(coir_io *frame, coir_result *result);
+void coir__sent_end(coir_io *frame);
+void coir__sent_drop(coir_io *node);
+
 #endif
