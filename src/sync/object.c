@@ -63,6 +63,8 @@ void coir__object_tell(coir_result *result, enum why_not why)
     coir__set_ok(result, (coir_value){ .type = &why_not_type, .u64 = why });
 }
 
+bool coir__object_is_told(const coir_result *result) { return result->tag == COIR_OK && result->value.type == &why_not_type; }
+
 const char *coir__function_of(const struct coir__prim *prim, char buffer[FUNCTION_SIZE])
 {
     snprintf(buffer, FUNCTION_SIZE, "coir_%s", prim->name);
@@ -73,7 +75,7 @@ bool coir__object_told(const coir_fiber *fiber, const coir_io *frame, coir_resul
 {
     char function[FUNCTION_SIZE];
     const struct object *object = frame->object;
-    if (likely(result->value.type != &why_not_type || result->tag != COIR_OK))
+    if (likely(!coir__object_is_told(result)))
         return false;
     coir__function_of(frame->prim, function);
     *result = result->value.u64 == WHY_REFUSED ? refused(function)

@@ -72,6 +72,7 @@ static inline void object_note_end(struct object *object)
  */
 enum why_not { WHY_REFUSED, WHY_ABANDONED };
 void coir__object_tell(coir_result *result, enum why_not why);
+bool coir__object_is_told(const coir_result *result);
 /* coir__object_told: makes of what was told what it means. False: *result says something else. */
 bool coir__object_told(const coir_fiber *fiber, const coir_io *frame, coir_result *result);
 

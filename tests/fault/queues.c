@@ -1,0 +1,24 @@
+/*
+ * queues.c - queues of work, whose waits and rooms need memory
+ */
+#include "fault.h"
+
+static coir_io *give_thing(void *env, coir_value *item) { (void)env; return coir_then(coir_yield(), coir_pure(coir_take(item))); }
+
+/* A producer, and a worker that takes them one by one; the queue is full at times. A worker that ends for want of memory leaves the producer to wait. */
+FAULT_PROGRAM_THAT_MAY(queues, "DEADLOCK", "OK [<OK 1> <OK 0> <OK [thing 5]> <OK thing 4>]")
+{
+    coir_queue *jobs = coir_queue_new(1, COIR_FULL_WAIT), *batches = coir_queue_new(2, COIR_FULL_DROP_OLD), *ranked = coir_queue_new_by_priority(30, COIR_FULL_WAIT);
+    coir_io *again = coir_queue_put(jobs, thing(2)), *and_again = coir_io_ref(again);
+    coir_io *giver = coir_queue_closing(jobs, coir_sequence(COIR_IOS(coir_queue_put(jobs, sole_thing(1)), again, coir_yield(), and_again)));
+    coir_io *worker = coir_queue_each(jobs, give_thing, NULL);
+    coir_io *batch = coir_then(coir_queue_put(batches, thing(5)), coir_queue_get_many(batches, 10));
+    coir_io *rank = coir_sequence(COIR_IOS(coir_queue_put_at(ranked, 2, thing(3)), coir_queue_put_at(ranked, 1, thing(4)), coir_queue_get(ranked)));
+    coir_result result = fault_run(coir_flat_map(coir_parallel(COIR_IOS(giver, worker, batch, rank)), wait_it, NULL), options);
+    if (jobs != NULL && coir_queue_unfinished(jobs) != coir_queue_size(jobs))
+        fault_wrong("%d are not done", (int)coir_queue_unfinished(jobs));
+    coir_queue_drop(jobs);
+    coir_queue_drop(batches);
+    coir_queue_drop(ranked);
+    return result;
+}
