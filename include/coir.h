@@ -15,6 +15,7 @@
 #include <coir/do.h>
 #include <coir/fiber.h>
 #include <coir/io.h>
+#include <coir/pipe.h>
 #include <coir/queue.h>
 #include <coir/resource.h>
 #include <coir/runtime.h>

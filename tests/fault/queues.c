@@ -1,5 +1,5 @@
 /*
- * queues.c - queues of work, whose waits and rooms need memory
+ * queues.c - queues of work, and pipes, whose waits and rooms need memory
  */
 #include "fault.h"
 
@@ -21,4 +21,16 @@ FAULT_PROGRAM_THAT_MAY(queues, "DEADLOCK", "OK [<OK 1> <OK 0> <OK [thing 5]> <OK
     coir_queue_drop(batches);
     coir_queue_drop(ranked);
     return result;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- pipes */
+
+/* Its source gives three things, and then none. */
+static coir_io *next_thing(void *left) { return --*(int *)left < 0 ? coir_unit() : coir_pure(*(int *)left == 1 ? sole_thing(1) : thing(*(int *)left)); }
+
+FAULT_PROGRAM(pipes, "OK 0")
+{
+    int left = 3;
+    return fault_run(coir_par_pipe(coir_suspend(next_thing, &left), COIR_STAGES(coir_stage_ordered(2, give_thing, NULL), coir_stage_unordered(1, give_thing, NULL),
+                                                                                coir_stage_ordered(1, give_thing, NULL))), options);
 }
