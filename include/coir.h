@@ -10,6 +10,7 @@
 #define COIR_VERSION       "0.1.0"
 
 #include <coir/async.h>
+#include <coir/broadcast.h>
 #include <coir/channel.h>
 #include <coir/csp.h>
 #include <coir/do.h>

@@ -1,5 +1,5 @@
 /*
- * queues.c - queues of work, and pipes, whose waits and rooms need memory
+ * queues.c - queues of work, pipes, broadcasts: whose waits and rooms need memory
  */
 #include "fault.h"
 
@@ -33,4 +33,35 @@ FAULT_PROGRAM(pipes, "OK 0")
     int left = 3;
     return fault_run(coir_par_pipe(coir_suspend(next_thing, &left), COIR_STAGES(coir_stage_ordered(2, give_thing, NULL), coir_stage_unordered(1, give_thing, NULL),
                                                                                 coir_stage_ordered(1, give_thing, NULL))), options);
+}
+
+/* --------------------------------------------------------------------------------------------------------- broadcasts */
+
+struct both { coir_broadcast *broadcast; coir_subscription *first; };
+
+static coir_io *receive_two(coir_subscription *subscription)
+{
+    return coir_zip(COIR_IOS(coir_subscription_receive(subscription), coir_subscription_receive(subscription)));
+}
+
+static coir_io *publish_to_both(void *both_, const coir_value *held)
+{
+    const struct both *both = both_;
+    coir_io *writer = coir_sequence(COIR_IOS(coir_publish(both->broadcast, thing(1)), coir_publish(both->broadcast, thing(2))));
+    return coir_par_zip(COIR_IOS(receive_two(both->first), receive_two(coir_subscription_of(held)), writer));
+}
+
+static coir_io *with_first(void *broadcast, const coir_value *held)
+{
+    return coir_use_copy(coir_subscribed(broadcast), publish_to_both, COIR_ENV(struct both, broadcast, coir_subscription_of(held)));
+}
+
+FAULT_PROGRAM(broadcasts, "OK [[thing 1 thing 2] [thing 1 thing 2] 2]")
+{
+    coir_broadcast *broadcast = coir_broadcast_new(1, COIR_SLOW_WAIT, 1);
+    coir_result result = fault_run(coir_use(coir_subscribed(broadcast), with_first, broadcast), options);
+    if (coir_broadcast_subscribers(broadcast) != 0)
+        fault_wrong("%d still subscribe", (int)coir_broadcast_subscribers(broadcast));
+    coir_broadcast_drop(broadcast);
+    return result;
 }
