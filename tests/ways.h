@@ -52,10 +52,17 @@ static inline const char *message_in(const struct way *way, coir_io *io)
     return text;
 }
 
+/* moment_in: in which a fiber makes some steps, and which is soon over. */
+static inline coir_duration moment_in(const struct way *way) { return way->real != NULL ? coir_us(30) : coir_ns(30); }
+
 /* ------------------------------------------------------------------------------------------------------------ words */
 
 static inline coir_io *cancel_placed(void *place) { return coir_cancel(*(coir_fiber **)place); }
 static inline coir_io *canceling(coir_fiber **place) { return coir_suspend(cancel_placed, place); }
+
+/* asking: asks the fiber in *place to stop, and goes on. */
+static inline coir_result ask_placed(void *place) { coir_fiber_cancel(*(coir_fiber **)place); return coir_ok(coir_none()); }
+static inline coir_io *asking(coir_fiber **place) { return coir_defer(ask_placed, place); }
 
 /* looking: the result of the fiber in *place, once it has ended, in a box. */
 static inline coir_io *take_first(void *env, coir_value *list) { (void)env; return coir_pure(coir_list_take(list, 0)); }

@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, semaphores, deferreds, events, latches, barriers
+ * coir/sync.h - by what fibers wait for each other: locks, conditions, semaphores, deferreds, events, latches, barriers
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -45,6 +45,26 @@ COIR_API COIR_MUST_USE coir_io *coir_lock_acquire(coir_lock *lock);
 COIR_API COIR_MUST_USE coir_io *coir_lock_try(coir_lock *lock);     /* flag: taken or not; never waits, never overtakes */
 /* coir_lock_release: a fiber that does not hold it panics, code COIR_MISUSE; the lock stays as it was. */
 COIR_API COIR_MUST_USE coir_io *coir_lock_release(coir_lock *lock);
+
+/*
+ * A condition: who holds its lock waits until somebody says that something has changed.
+ *
+ *     while (my->box->count == 0)
+ *         COIR_AWAIT(coir_condition_wait(my->box->filled));
+ *
+ * Waiting gives the lock up, however often it was taken, and takes it again as often, before it ends, in whatever way it ends. So what was waited for is to be looked at
+ * again: another may have come between. A wait that is canceled hands a notification that it was given on to the next.
+ */
+typedef struct coir_condition coir_condition;
+COIR_API COIR_MUST_USE coir_condition *coir_condition_new(coir_lock *lock);    /* keeps the lock. NULL with errno ENOMEM, or EINVAL for NULL */
+COIR_API coir_condition *coir_condition_ref(coir_condition *condition);
+COIR_API void coir_condition_drop(coir_condition *condition);
+COIR_API uint64_t coir_condition_id(const coir_condition *condition);
+/* Each gives none. A fiber that does not hold the lock panics, code COIR_MISUSE, and nothing has changed. Whom it wakes waits for the lock, behind those who do already;
+ * nobody waiting: nothing. */
+COIR_API COIR_MUST_USE coir_io *coir_condition_wait(coir_condition *condition);
+COIR_API COIR_MUST_USE coir_io *coir_condition_notify(coir_condition *condition);      /* the one who has waited longest */
+COIR_API COIR_MUST_USE coir_io *coir_condition_notify_all(coir_condition *condition);
 
 /*
  * A counting semaphore. It is bounded: giving back more than was taken is a panic, code COIR_MISUSE, and so is asking for more than

@@ -26,6 +26,7 @@ struct waits_for {
     bool     for_fiber;                                 /* it is that fiber's end that is waited for, no object */
     const struct coir__run *run;                        /* that fiber's, or NULL, if that has ended; of an object it is the waiter's, and not said */
     uint64_t object;                                    /* the serial number of what is waited for; 0: it has none */
+    const char *awaits;                                 /* what that is, if it is another thing than the primitive's own; NULL: it is not */
     bool     is_let_be;                                 /* no verdict ends it: it ends when that fiber does (cancel, race, scope) */
     bool     gives_way;                                 /* of one that is let be: in a ring of nothing else it ends at once, as OK (cancel) */
 };

@@ -8,25 +8,14 @@
  *
  * A lock that fibers wait for cannot be abandoned (sync/handle.h): it has a holder, which keeps a reference for as long as it holds it.
  */
+#include "sync/lock.h"
 #include "sync/object.h"
 
 #include "base/serial.h"
 
 #include "resource/resource.h"
 
-#include <coir/sync.h>
-
 #include <inttypes.h>
-
-struct coir_lock {
-    _Atomic uint32_t  refs;
-    ck_spinlock_fas_t guard;
-    coir_fiber       *holder;                           /* L under guard */
-    _Atomic uint64_t  holder_id;                        /* A, written under guard: for the search for deadlocks; 0: free */
-    uint64_t          count;                            /* L: how often the holder has it */
-    struct queue      waiters;                          /* L */
-    struct held       held;                             /* of the holder; its serial I */
-};
 
 /* ------------------------------------------------------------------------------------------------------------- handle */
 
@@ -46,6 +35,8 @@ coir_lock *coir_lock_new(void)
     lock->count = 0;
     lock->waiters = (struct queue){ NULL, NULL };
     lock->held = (struct held){ .abandon = lock_abandon, .serial = coir__serial_next() };
+    lock->absent = 0;
+    lock->absent_of = NULL;
     return lock;
 }
 
@@ -66,29 +57,35 @@ uint64_t coir_lock_id(const coir_lock *lock) { return lock == NULL ? 0 : lock->h
 
 /* -------------------------------------------------------------------------------------------------------- under guard */
 
-static void lock_own(coir_lock *lock, coir_fiber *fiber)
+void coir__lock_own(coir_lock *lock, coir_fiber *fiber, uint64_t count)
 {
     lock->holder = fiber;
-    lock->count = 1;
+    lock->count = count;
     store_relaxed(&lock->holder_id, fiber->id);         /* relaxed: who reads it checks afterwards that nobody has moved */
     coir__held_add(fiber, &lock->held);
     coir_lock_ref(lock);                                /* held: it must not die before it is released */
 }
 
-/* The holder has let go. */
-static void lock_pass_on(coir_lock *lock, struct claimed *claimed)                      /* MODEL lock.pml: pass_on */
+void coir__lock_pass_on(coir_lock *lock, struct claimed *claimed)                       /* MODEL lock.pml: pass_on */
 {
     lock->holder = NULL;
     store_relaxed(&lock->holder_id, (uint64_t)0);
     while (!queue_is_empty(&lock->waiters)) {
         coir_fiber *fiber;
+        uint64_t count = (uint64_t)frame_of_waiter(lock->waiters.first)->prim_own.number + 1;
         enum claim claim = queue_claim(&lock->waiters, &fiber);
         if (claim == CLAIM_LOST)
             continue;
-        lock_own(lock, fiber);
+        coir__lock_own(lock, fiber, count);
         claimed_add_ok(claimed, fiber, claim, coir_none());
         return;
     }
+}
+
+void coir__lock_wait(coir_lock *lock, struct waiter *waiter, coir_fiber *fiber)
+{
+    counter_add(&coir__me.seat->edges_begun, 1);
+    queue_push(&lock->waiters, waiter, fiber);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ acquire */
@@ -98,7 +95,9 @@ enum taking { TAKEN, REFUSED, BUSY };
 static enum taking lock_take(coir_lock *lock, coir_fiber *fiber)                        /* MODEL lock.pml: take */
 {
     if (lock->holder == NULL) {
-        lock_own(lock, fiber);
+        if (unlikely(lock->absent > 0 && lock->absent_of != run_of(fiber)))
+            return REFUSED;
+        coir__lock_own(lock, fiber, 1);
         return TAKEN;
     }
     if (lock->holder == fiber) {
@@ -140,8 +139,7 @@ static bool acquire_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *resu
 {
     coir_lock *lock = frame->object;
     (void)result;
-    counter_add(&coir__me.seat->edges_begun, 1);
-    queue_push(&lock->waiters, &frame->prim_own.waiter, fiber);
+    coir__lock_wait(lock, &frame->prim_own.waiter, fiber);
     return true;
 }
 
@@ -212,7 +210,7 @@ static enum prim_step release_attempt(coir_fiber *fiber, const coir_io *node, co
     bool last = --lock->count == 0;
     if (last) {
         coir__held_remove(fiber, &lock->held);
-        lock_pass_on(lock, &claimed);
+        coir__lock_pass_on(lock, &claimed);
     }
     spin_unlock(&lock->guard);
     claimed_make_ready(&claimed);
@@ -241,7 +239,7 @@ static void lock_abandon(struct held *held)
     CLAIMED(claimed);
     spin_lock(&lock->guard);
     lock->count = 0;
-    lock_pass_on(lock, &claimed);
+    coir__lock_pass_on(lock, &claimed);
     spin_unlock(&lock->guard);
     claimed_make_ready(&claimed);
     coir_lock_drop(lock);

@@ -110,3 +110,37 @@ FAULT_PROGRAM_THAT_MAY(barriers, "DEADLOCK", "OK [<OK thing 1> <OK thing 1> <OK 
     coir_barrier_drop(barrier);
     return result;
 }
+
+/* --------------------------------------------------------------------------------------------------------- conditions */
+
+struct fault_box { coir_lock *lock; coir_condition *changed; int count; };
+
+struct fault_party { struct fault_box *box; int64_t by; };
+static coir_io *party_step(coir_routine *self)
+{
+    COIR_BEGIN(self, struct fault_party, my);
+    COIR_AWAIT(coir_yield());
+    while (my->by < 0 && my->box->count == 0)
+        COIR_AWAIT(coir_condition_wait(my->box->changed));
+    my->box->count += (int)my->by;
+    COIR_AWAIT(coir_condition_notify_all(my->box->changed));
+    COIR_RETURN(thing(7));
+    COIR_END;
+}
+
+/* What waits for who did not come is no fault. */
+FAULT_PROGRAM_THAT_MAY(conditions, "DEADLOCK", "OK [<OK thing 7> <OK thing 7> <OK thing 7> <OK thing 7> <ERROR code -1001>]")
+{
+    coir_lock *lock = coir_lock_new();
+    struct fault_box box = { .lock = lock, .changed = coir_condition_new(lock) };
+    coir_io *take = coir_with_lock(lock, coir_do(party_step, COIR_ENV(struct fault_party, .box = &box, .by = -1))), *again = coir_io_ref(take);
+    coir_io *put = coir_with_lock(lock, coir_do(party_step, COIR_ENV(struct fault_party, .box = &box, .by = 1))), *more = coir_io_ref(put);
+    coir_condition *never = coir_condition_new(lock);
+    coir_io *late = coir_with_lock(lock, coir_timeout(coir_condition_wait(never), coir_ms(1)));
+    coir_io *all = coir_parallel(COIR_IOS(take, again, put, more, late));
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
+    coir_condition_drop(box.changed);
+    coir_condition_drop(never);
+    coir_lock_drop(lock);
+    return result;
+}

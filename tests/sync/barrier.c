@@ -138,12 +138,12 @@ TEST(barrier, a_request_that_comes_with_the_last_party_either_frees_the_place_or
 }
 
 /* Parties that come and are called off at random: whoever got through did so in a generation that was complete. */
-struct comer { coir_barrier *barrier; atomic_int *through, *lasts; int rounds; };
+struct comer { coir_barrier *barrier; atomic_int *through, *lasts; coir_duration patience; int rounds; };
 static coir_io *comer_step(coir_routine *self)
 {
     COIR_BEGIN(self, struct comer, my);
     for (; my->rounds > 0; my->rounds--) {
-        COIR_TRY(coir_timeout(coir_barrier_wait(my->barrier), coir_ns(30)));
+        COIR_TRY(coir_timeout(coir_barrier_wait(my->barrier), my->patience));
         if (self->result.tag == COIR_OK) {
             atomic_fetch_add(my->through, 1);
             atomic_fetch_add(my->lasts, self->result.value.flag);
@@ -161,7 +161,8 @@ TEST(barrier, no_generation_is_complete_with_fewer_whoever_is_called_off)
         coir_io *ios[COMERS];
         for (int i = 0; i < COMERS; i++)
             ios[i] = coir_then(coir_repeat(coir_yield(), (uint64_t)i),
-                               coir_do(comer_step, COIR_ENV(struct comer, .barrier = barrier, .through = &through, .lasts = &lasts, .rounds = 6)));
+                               coir_do(comer_step, COIR_ENV(struct comer, .barrier = barrier, .through = &through, .lasts = &lasts,
+                                                                  .patience = moment_in(way), .rounds = 6)));
         CHECK_STR(outcome_in(way, coir_par_zip(COMERS, ios)), "OK [0 0 0 0 0]");
         CHECK_INT(atomic_load(&through), 3 * atomic_load(&lasts));
         CHECK_INT(coir_barrier_waiting(barrier), 0);
