@@ -82,9 +82,9 @@ COIR_API bool coir_thread_try_receive(coir_channel *channel, coir_value *value);
  * coir_alt_fair any of them, by the run's seed. A case that nobody but such waiters could ever let go is passed over; when all are such the whole is
  * abandoned, as a channel is.
  *
- * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_join, coir_wait_any, coir_deferred_get,
- * coir_event_wait, coir_latch_wait, coir_sleep and coir_sleep_until, or of those that wait in coir/queue.h and coir/broadcast.h; or one that never waits (a
- * skip): coir_pure, coir_unit, a sleep of nothing, coir_yield, which does not yield here. A skip goes when none
+ * coir_on: the io of a case is one of coir_send, coir_receive, coir_next, coir_acquire, coir_lock_acquire, coir_read_lock_acquire, coir_write_lock_acquire,
+ * coir_join, coir_wait_any, coir_deferred_get, coir_event_wait, coir_latch_wait, coir_sleep and coir_sleep_until, or of those that wait in coir/queue.h and
+ * coir/broadcast.h; or one that never waits (a skip): coir_pure, coir_unit, a sleep of nothing, coir_yield, which does not yield here. A skip goes when none
  * before it can, under coir_alt_fair when no other can. Anything else is a panic, code EINVAL; for what a callback brings, join a fiber. It is taken; a NULL
  * makes the whole NULL.
  * coir_otherwise: a skip.

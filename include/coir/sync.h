@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, conditions, semaphores, deferreds, events, latches, barriers
+ * coir/sync.h - by what fibers wait for each other: locks, read-write locks, conditions, semaphores, deferreds, events, latches, barriers
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -45,6 +45,31 @@ COIR_API COIR_MUST_USE coir_io *coir_lock_acquire(coir_lock *lock);
 COIR_API COIR_MUST_USE coir_io *coir_lock_try(coir_lock *lock);     /* flag: taken or not; never waits, never overtakes */
 /* coir_lock_release: a fiber that does not hold it panics, code COIR_MISUSE; the lock stays as it was. */
 COIR_API COIR_MUST_USE coir_io *coir_lock_release(coir_lock *lock);
+
+/*
+ * A read-write lock: many fibers may read at once, or one may write, in order of arrival: a writer who waits holds new readers back. Both are held by a
+ * fiber and are reentrant, as a lock: who reads may read again, though a writer waits; who writes may write again, and read. Who reads and asks to write gets it at
+ * once if nobody else reads; otherwise he would wait for himself, so he is refused with an error, code COIR_REFUSED. A fiber that ends while it
+ * holds either ends as a panic.
+ */
+typedef struct coir_rwlock coir_rwlock;
+COIR_API COIR_MUST_USE coir_rwlock *coir_rwlock_new(void);          /* NULL with errno ENOMEM */
+COIR_API coir_rwlock *coir_rwlock_ref(coir_rwlock *lock);
+COIR_API void coir_rwlock_drop(coir_rwlock *lock);
+COIR_API uint64_t coir_rwlock_id(const coir_rwlock *lock);
+COIR_API bool coir_rwlock_expose(coir_rwlock *lock);
+/* Takes it, runs io, releases it however io ended. io's result. And the same as resources, which hold none. */
+COIR_API COIR_MUST_USE coir_io *coir_with_read_lock(coir_rwlock *lock, coir_io *io);
+COIR_API COIR_MUST_USE coir_io *coir_with_write_lock(coir_rwlock *lock, coir_io *io);
+COIR_API COIR_MUST_USE coir_resource *coir_read_lock_held(coir_rwlock *lock);
+COIR_API COIR_MUST_USE coir_resource *coir_write_lock_held(coir_rwlock *lock);
+COIR_API COIR_MUST_USE coir_io *coir_read_lock_acquire(coir_rwlock *lock);     /* these two can be cases of coir_alt() */
+COIR_API COIR_MUST_USE coir_io *coir_write_lock_acquire(coir_rwlock *lock);
+COIR_API COIR_MUST_USE coir_io *coir_read_lock_try(coir_rwlock *lock);         /* flag; never waits, never overtakes */
+COIR_API COIR_MUST_USE coir_io *coir_write_lock_try(coir_rwlock *lock);
+/* A fiber that does not hold it so panics, code COIR_MISUSE; the lock stays as it was. */
+COIR_API COIR_MUST_USE coir_io *coir_read_lock_release(coir_rwlock *lock);
+COIR_API COIR_MUST_USE coir_io *coir_write_lock_release(coir_rwlock *lock);
 
 /*
  * A condition: who holds its lock waits until somebody says that something has changed.

@@ -144,3 +144,19 @@ FAULT_PROGRAM_THAT_MAY(conditions, "DEADLOCK", "OK [<OK thing 7> <OK thing 7> <O
     coir_lock_drop(lock);
     return result;
 }
+
+/* --------------------------------------------------------------------------------------------------- read-write locks */
+
+/* Bare, in a bracket; taken twice, and on to reading; as a case. */
+FAULT_PROGRAM(rwlocks, "OK [<OK thing 1> <OK thing 1> <OK thing 2> <OK 1> <OK thing 3> <PANIC MISUSE>]")
+{
+    coir_rwlock *lock = coir_rwlock_new();
+    coir_io *read = coir_with_read_lock(lock, coir_then(coir_yield(), coir_with_read_lock(lock, coir_pure(thing(1))))), *again = coir_io_ref(read);
+    coir_io *write = coir_with_write_lock(lock, coir_then(coir_yield(), coir_with_read_lock(lock, coir_pure(thing(2)))));
+    coir_io *bare = coir_then(coir_read_lock_acquire(lock), coir_finally(coir_as(coir_yield(), coir_int(1)), coir_read_lock_release(lock)));
+    coir_io *alt = coir_alt(COIR_CASES(coir_on(coir_write_lock_acquire(lock), NULL, NULL), coir_on(coir_sleep(coir_minutes(60)), NULL, NULL)));
+    coir_io *chosen = coir_as(coir_then(alt, coir_write_lock_release(lock)), thing(3));
+    coir_io *all = coir_parallel(COIR_IOS(read, again, write, bare, chosen, coir_write_lock_release(lock)));
+    coir_rwlock_drop(lock);
+    return fault_run(coir_flat_map(all, wait_it, NULL), options);
+}
