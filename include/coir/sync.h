@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - by what fibers wait for each other: locks, read-write locks, conditions, semaphores, deferreds, events, latches, barriers
+ * coir/sync.h - what fibers wait for and share: locks, read-write locks, conditions, semaphores, deferreds, events, latches, barriers, cells
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -179,6 +179,27 @@ COIR_API uint64_t coir_barrier_id(const coir_barrier *barrier);
 COIR_API bool coir_barrier_expose(coir_barrier *barrier);
 COIR_API int64_t coir_barrier_waiting(const coir_barrier *barrier); /* how many wait: a snapshot; 0 for NULL */
 COIR_API COIR_MUST_USE coir_io *coir_barrier_wait(coir_barrier *barrier);      /* flag: true for the last of a generation, false for the others */
+
+/*
+ * A cell: an atomic place for a value. Nobody waits for it, so these are no ios: they act at once, on any thread, in runs and outside. What cannot be shared is not to be looked at:
+ * it can only be put in and taken out.
+ */
+typedef struct coir_cell coir_cell;
+COIR_API COIR_MUST_USE coir_cell *coir_cell_new(coir_value initial);           /* takes it. NULL with errno ENOMEM */
+COIR_API coir_cell *coir_cell_ref(coir_cell *cell);
+COIR_API void coir_cell_drop(coir_cell *cell);                      /* the last one drops the value */
+/* coir_cell_get: the value, shared; a panic value for one that cannot be. None for NULL. */
+COIR_API COIR_MUST_USE coir_value coir_cell_get(coir_cell *cell);
+/* coir_cell_set: takes value, and drops what was there. False: there is no memory, or no cell: value is dropped.
+ * coir_cell_swap: gives what was there: the very thing, or, if somebody is looking at it just now, a share. Without memory a panic value, and nothing has
+ *   changed. */
+COIR_API bool coir_cell_set(coir_cell *cell, coir_value value);
+COIR_API COIR_MUST_USE coir_value coir_cell_swap(coir_cell *cell, coir_value value);
+/* coir_cell_update: puts there what fn makes of the value that it looks at, in one step, and gives what was there, as coir_cell_swap(). If another thread was faster fn is called again: so
+ * it does nothing else. A panic value, of fn's or for a value that cannot be shared, is what it gives then, and nothing has changed. To leave all as it is fn gives
+ * coir_share(value). */
+typedef coir_value coir_cell_fn(void *env, const coir_value *value);
+COIR_API COIR_MUST_USE coir_value coir_cell_update(coir_cell *cell, coir_cell_fn *fn, void *env);
 
 #ifdef __cplusplus
 }

@@ -160,3 +160,34 @@ FAULT_PROGRAM(rwlocks, "OK [<OK thing 1> <OK thing 1> <OK thing 2> <OK 1> <OK th
     coir_rwlock_drop(lock);
     return fault_run(coir_flat_map(all, wait_it, NULL), options);
 }
+
+/* ------------------------------------------------------------------------------------------------------------- cells */
+
+static coir_value thing_next(void *env, const coir_value *value) { (void)env; return thing(thing_number(value) + 1); }
+
+/* holds: what is there, and no other thing, whatever failed. */
+static void cell_holds(coir_cell *cell, int number)
+{
+    coir_value value = coir_cell_get(cell);
+    if (thing_number(&value) != number)
+        fault_wrong("the cell holds thing %d, not %d", thing_number(&value), number);
+    coir_drop(value);
+}
+
+FAULT_PROGRAM(cells, "OK [thing 1 thing 2 thing 3]")
+{
+    (void)options;
+    coir_cell *cell = coir_cell_new(thing(1));
+    if (cell == NULL)
+        return fault_checked(coir_heap(NULL));
+    coir_value one = coir_cell_swap(cell, thing(2));
+    bool is_swapped = is_thing(&one);
+    cell_holds(cell, is_swapped ? 2 : 1);
+    coir_value two = coir_cell_update(cell, thing_next, NULL);
+    int number = (is_swapped ? 2 : 1) + (is_thing(&two) ? 1 : 0);
+    cell_holds(cell, number);
+    bool is_set = coir_cell_set(cell, thing(5));
+    cell_holds(cell, is_set ? 5 : number);
+    coir_cell_drop(cell);
+    return fault_checked(coir_list(3, (coir_value[]){ one, two, is_set ? thing(3) : coir_heap(NULL) }));
+}
