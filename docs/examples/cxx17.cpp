@@ -55,6 +55,21 @@ void show(void *, const coir_value *results)
     }
 }
 
+/* Money that goes from one variable to another. */
+coir_value pay(void *, coir_value *both)
+{
+    coir_value paid[] = { coir_int(coir_list_at(both, 0)->i64 - 5), coir_int(coir_list_at(both, 1)->i64 + 5) };
+    return coir_list(2, paid);
+}
+
+coir_io *pay_and_show(coir_var *ann, coir_var *bob)
+{
+    coir_io *both = coir_then(coir_vars_update(COIR_VARS(ann, bob), pay, nullptr), coir_vars_get(COIR_VARS(bob, ann)));
+    return coir_tap(both, [](void *, const coir_value *money) {
+        std::printf("bob has %d, ann has %d\n", int(coir_list_at(money, 0)->i64), int(coir_list_at(money, 1)->i64));
+    }, nullptr);
+}
+
 }
 
 int main()
@@ -65,9 +80,14 @@ int main()
         return text(text_in(*value) + "!");
     }, nullptr);
 
+    coir_var *ann = coir_var_new(coir_int(20)), *bob = coir_var_new(coir_int(10));
+    coir_io *paid = pay_and_show(ann, bob);
+    coir_var_drop(ann);
+    coir_var_drop(bob);
+
     coir_options options = {};
     options.workers = 2;
-    int status = coir_main(coir_then(coir_tap(coir_flat_map(calls, wait_for_them, nullptr), show, nullptr),
+    int status = coir_main(coir_then(coir_then(coir_tap(coir_flat_map(calls, wait_for_them, nullptr), show, nullptr), paid),
         coir_tap(shout, [](void *, const coir_value *value) { std::puts(text_in(*value).c_str()); }, nullptr)), &options);
     coir_semaphore_drop(lines);
     return status;

@@ -1,5 +1,5 @@
 /*
- * coir/sync.h - what fibers wait for and share: locks, read-write locks, conditions, semaphores, deferreds, events, latches, barriers, cells
+ * coir/sync.h - what fibers wait for and share: locks, read-write locks, conditions, semaphores, deferreds, events, latches, barriers, variables, cells
  *
  *     coir_semaphore *five = coir_semaphore_new(5);
  *     coir_io *bounded = coir_with_permits(five, 1, call);        never more than five calls at once
@@ -179,6 +179,56 @@ COIR_API uint64_t coir_barrier_id(const coir_barrier *barrier);
 COIR_API bool coir_barrier_expose(coir_barrier *barrier);
 COIR_API int64_t coir_barrier_waiting(const coir_barrier *barrier); /* how many wait: a snapshot; 0 for NULL */
 COIR_API COIR_MUST_USE coir_io *coir_barrier_wait(coir_barrier *barrier);      /* flag: true for the last of a generation, false for the others */
+
+/*
+ * A variable: a value with a lock of its own, by which fibers read it and change it one after the other.
+ *
+ *     coir_io *pay = coir_vars_update(COIR_VARS(from, to), move, &amount);         both change, or neither
+ *
+ * Whoever changes it makes the new value first, and then puts it there. So what fails, panics, or is canceled before leaves the old one, as far as it has not
+ * been taken out. An io of several steps that is to find nothing changed between them is run by coir_with_vars(): inside, the others cost no waiting. Those that are taken
+ * together are taken in the order of their age, so they cannot wait for each other in a ring, whatever the order in which they are named (if who
+ * has some does not ask for more).
+ */
+typedef struct coir_var coir_var;
+COIR_API COIR_MUST_USE coir_var *coir_var_new(coir_value initial);  /* takes it. NULL with errno ENOMEM */
+COIR_API coir_var *coir_var_ref(coir_var *var);
+COIR_API void coir_var_drop(coir_var *var);
+COIR_API uint64_t coir_var_id(const coir_var *var);                 /* its lock's, by which messages name it */
+/* coir_var_lock: its lock, borrowed: for coir_with_lock(), for a condition on the value, for a case of coir_alt(). */
+COIR_API coir_lock *coir_var_lock(coir_var *var);
+/* coir_var_get: the value, shared; for one that cannot be shared a panic, code COIR_MISUSE, that names its type. */
+COIR_API COIR_MUST_USE coir_io *coir_var_get(coir_var *var);
+/* coir_var_swap: takes the value, and gives the old one, which nobody else has from then on. The others give none.
+ * coir_var_set: takes the value, and drops the old one.
+ * coir_var_update: fn is lent the value in place, and gives the new one; the old one is dropped. One that it has taken, and then gives a panic value, is gone: what
+ *   it left in its place stays.
+ * coir_var_update_io: the same by an io, whose value is the new one. As long as it runs what fn was lent stays where it is: the var can be read, but
+ *   to change it otherwise is a panic, code COIR_MISUSE, of whoever tries. */
+COIR_API COIR_MUST_USE coir_io *coir_var_swap(coir_var *var, coir_value value);
+COIR_API COIR_MUST_USE coir_io *coir_var_set(coir_var *var, coir_value value);
+COIR_API COIR_MUST_USE coir_io *coir_var_update(coir_var *var, coir_map_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_var_update_copy(coir_var *var, coir_map_fn *fn, const void *bytes, size_t size);
+COIR_API COIR_MUST_USE coir_io *coir_var_update_io(coir_var *var, coir_flat_map_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_var_update_io_copy(coir_var *var, coir_flat_map_fn *fn, const void *bytes, size_t size);
+
+/* COIR_VARS(a, b): the count and the array of the functions that take several. The array is borrowed for the call; a NULL in it makes the io NULL. Of none:
+ * nothing is locked. */
+#ifndef __cplusplus
+#define COIR_VARS(...) (sizeof((coir_var *[]){ __VA_ARGS__ }) / sizeof(coir_var *)), (coir_var *[]){ __VA_ARGS__ }
+#else
+#define COIR_VARS(...) coir_count_<decltype(std::make_tuple(__VA_ARGS__))>(), std::initializer_list<coir_var *>{ __VA_ARGS__ }.begin()
+#endif
+/* coir_with_vars: takes their locks, runs io, releases them however io ended. io's result. */
+COIR_API COIR_MUST_USE coir_io *coir_with_vars(size_t count, coir_var *const *vars, coir_io *io);
+/* coir_vars_get: a list of their values, shared, of one moment. */
+COIR_API COIR_MUST_USE coir_io *coir_vars_get(size_t count, coir_var *const *vars);
+/* coir_vars_update: fn is lent such a list, and gives a list of as many new values: all of them are put there, or none. Anything else is a panic, code COIR_MISUSE;
+ * a variable that is named twice is one, code EINVAL. coir_vars_update_io: the same by an io. They give none. */
+COIR_API COIR_MUST_USE coir_io *coir_vars_update(size_t count, coir_var *const *vars, coir_map_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_vars_update_copy(size_t count, coir_var *const *vars, coir_map_fn *fn, const void *bytes, size_t size);
+COIR_API COIR_MUST_USE coir_io *coir_vars_update_io(size_t count, coir_var *const *vars, coir_flat_map_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_vars_update_io_copy(size_t count, coir_var *const *vars, coir_flat_map_fn *fn, const void *bytes, size_t size);
 
 /*
  * A cell: an atomic place for a value. Nobody waits for it, so these are no ios: they act at once, on any thread, in runs and outside. What cannot be shared is not to be looked at:

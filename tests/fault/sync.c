@@ -161,6 +161,47 @@ FAULT_PROGRAM(rwlocks, "OK [<OK thing 1> <OK thing 1> <OK thing 2> <OK 1> <OK th
     return fault_run(coir_flat_map(all, wait_it, NULL), options);
 }
 
+/* --------------------------------------------------------------------------------------------------------- variables */
+
+static coir_value thing_after(void *env, coir_value *value) { (void)env; return thing(thing_number(value) + 1); }
+static coir_io *thing_later(void *env, coir_value *value)   { (void)env; return coir_then(coir_yield(), coir_pure(thing(thing_number(value) + 1))); }
+
+/* From the first to the second; two that are no longer as they were together are wrong. */
+static coir_value move_one(void *env, coir_value *list)
+{
+    int64_t from = coir_list_at(list, 0)->i64, to = coir_list_at(list, 1)->i64;
+    (void)env;
+    if (from + to != 20)
+        fault_wrong("%d and %d are left of 20", (int)from, (int)to);
+    return coir_list(2, (coir_value[]){ coir_int(from - 1), coir_int(to + 1) });
+}
+static coir_io *move_later(void *env, coir_value *list) { return coir_then(coir_yield(), coir_pure(move_one(env, list))); }
+
+static coir_var *var_new(coir_value initial)
+{
+    errno = 0;
+    coir_var *var = coir_var_new(initial);
+    if (var == NULL && errno != ENOMEM)
+        fault_wrong("no variable, and errno is %d", errno);
+    return var;
+}
+
+FAULT_PROGRAM(variables, "OK [<OK 0> <OK 0> <OK 0> <OK 0> <OK 0>]")
+{
+    coir_var *var = var_new(thing(1)), *a = var_new(coir_int(10)), *b = var_new(coir_int(10));
+    int moved = 0;
+    coir_io *update = coir_var_update_copy(var, thing_after, &moved, sizeof moved), *again = coir_io_ref(update);
+    coir_io *slow = coir_then(coir_var_update_io(var, thing_later, NULL), coir_then(coir_var_set(var, thing(9)), coir_unit()));
+    coir_io *move = coir_then(coir_vars_update(COIR_VARS(a, b), move_one, NULL), coir_vars_update_io(COIR_VARS(b, a), move_later, NULL));
+    coir_io *look = coir_with_vars(COIR_VARS(b, a), coir_as(coir_map(coir_vars_get(COIR_VARS(a, b)), move_one, NULL), coir_none()));
+    coir_io *all = coir_parallel(COIR_IOS(update, again, slow, move, look));
+    coir_result result = fault_run(coir_flat_map(all, wait_it, NULL), options);
+    coir_var_drop(var);
+    coir_var_drop(a);
+    coir_var_drop(b);
+    return result;
+}
+
 /* ------------------------------------------------------------------------------------------------------------- cells */
 
 static coir_value thing_next(void *env, const coir_value *value) { (void)env; return thing(thing_number(value) + 1); }
@@ -177,7 +218,10 @@ static void cell_holds(coir_cell *cell, int number)
 FAULT_PROGRAM(cells, "OK [thing 1 thing 2 thing 3]")
 {
     (void)options;
+    errno = 0;
     coir_cell *cell = coir_cell_new(thing(1));
+    if (cell == NULL && errno != ENOMEM)
+        fault_wrong("no cell, and errno is %d", errno);
     if (cell == NULL)
         return fault_checked(coir_heap(NULL));
     coir_value one = coir_cell_swap(cell, thing(2));
