@@ -331,6 +331,7 @@ static const struct coir__prim receive_prim = {
     .name = "receive", .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = coir__object_arm,
     .woken = receive_woken, .disarm = receive_disarm, .drop = channel_unref, .waits_for = channel_waits_for, .offer = &receive_offer,
     .arms_at_once = true,
+    .exposed_by = "coir_channel_expose",
 };
 
 static enum prim_step try_receive_attempt(coir_fiber *fiber, const coir_io *node, coir_result *result)
@@ -400,6 +401,7 @@ static const struct coir__offer send_offer = {
 static const struct coir__prim send_prim = {
     .name = "send", .awaits = to_send, .size = SENT_SIZE, .arm = coir__object_arm, .woken = send_woken,
     .disarm = send_disarm, .drop = send_drop, .waits_for = channel_waits_for, .offer = &send_offer,
+    .exposed_by = "coir_channel_expose",
 };
 
 static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)

@@ -257,9 +257,11 @@ size_t coir__deadlock_rings(struct coir__run *run, coir_result *report)
 
 static coir_result silence_verdict(const struct edge *edge)
 {
-    char text[320], label[64], what[SEEN_TEXT_SIZE];
-    snprintf(text, sizeof text, "fiber%s waits for %s, and nothing is left that could end the wait",
-             coir__fiber_label(edge->fiber, label, sizeof label), coir__seen_text(&edge->seen, NULL, what, sizeof what));
+    char text[420], label[64], what[SEEN_TEXT_SIZE], hint[100] = "";
+    if (edge->seen.exposed_by != NULL)
+        snprintf(hint, sizeof hint, " (threads and other runs could, after %s())", edge->seen.exposed_by);
+    snprintf(text, sizeof text, "fiber%s waits for %s, and nothing is left that could end the wait%s",
+             coir__fiber_label(edge->fiber, label, sizeof label), coir__seen_text(&edge->seen, NULL, what, sizeof what), hint);
     return verdict(text);
 }
 

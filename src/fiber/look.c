@@ -75,6 +75,7 @@ bool coir__look(coir_fiber *fiber, struct seen *seen, char *label, size_t size) 
     seen->generation = wait_generation(&fiber->wait);
     seen->known = frame->prim->waits_for == NULL ? (struct waits_for){ .holder = 0 } : frame->prim->waits_for(frame);
     seen->awaits = seen->known.awaits != NULL ? seen->known.awaits : frame->prim->awaits;
+    seen->exposed_by = frame->prim->exposed_by;
     if (label != NULL)
         coir__fiber_label(fiber, label, size);
     wait_unhold(&fiber->wait);

@@ -9,7 +9,7 @@
 struct seen {
     uint64_t         id;                                /* of the fiber */
     uint64_t         generation;                        /* of the wait */
-    const char      *awaits;                            /* of its primitive */
+    const char      *awaits, *exposed_by;               /* of its primitive */
     struct waits_for known;
 };
 

@@ -71,6 +71,7 @@ struct coir__prim {
     const char *name;                                   /* "acquire", for pictures */
     const char *holds;                                  /* "with_lock": the same in a HOLD node; NULL: none such */
     const char *awaits;                                 /* for messages: "a callback", or what is numbered: "lock" */
+    const char *exposed_by;                             /* the function after which others than its run could end the wait: "coir_event_expose"; or NULL */
     size_t      size;                                   /* of its nodes, at least NODE_SIZE_OF(prim_own) */
 
     /* attempt: does it if that takes no waiting. `node` may be shared: it is only read, and owns what it mentions. NULL: it needs a frame.

@@ -169,6 +169,7 @@ static void barrier_unref(coir_io *node) { coir_barrier_drop(node->object); }
 static const struct coir__prim wait_prim = {
     .name = "barrier_wait", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = wait_attempt, .arm = wait_arm, .woken = wait_woken,
     .disarm = wait_disarm, .interrupted = wait_interrupted, .drop = barrier_unref, .waits_for = coir__object_waits_for,
+    .exposed_by = "coir_barrier_expose",
 };
 
 coir_io *coir_barrier_wait(coir_barrier *barrier)

@@ -190,6 +190,7 @@ static const struct coir__offer get_offer = {
 static const struct coir__prim get_prim = {
     .name = "deferred_get", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = get_attempt, .arm = coir__object_arm,
     .woken = get_woken, .disarm = coir__gate_disarm, .drop = deferred_unref, .waits_for = coir__object_waits_for, .offer = &get_offer,
+    .exposed_by = "coir_deferred_expose",
 };
 
 coir_io *coir_deferred_get(coir_deferred *deferred)

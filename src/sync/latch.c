@@ -21,6 +21,7 @@ static void latch_unref(coir_io *node) { coir_latch_drop(node->object); }
 static const struct coir__prim wait_prim = {
     .name = "latch_wait", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = coir__gate_attempt, .arm = coir__object_arm,
     .woken = coir__gate_woken, .disarm = coir__gate_disarm, .drop = latch_unref, .waits_for = coir__object_waits_for, .offer = &coir__gate_offer,
+    .exposed_by = "coir_latch_expose",
 };
 
 /* ------------------------------------------------------------------------------------------------------------- handle */

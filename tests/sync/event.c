@@ -184,6 +184,38 @@ TEST(event, waiting_in_a_silent_run_is_a_panic_that_names_it)
     }
 }
 
+TEST(event, that_panic_says_what_would_let_others_end_the_wait_if_there_is_such_a_thing)
+{
+    FOR_WAYS(way) {
+        coir_event *event = coir_event_new();
+        coir_latch *latch = coir_latch_new(1);
+        coir_deferred *deferred = coir_deferred_new();
+        coir_barrier *barrier = coir_barrier_new(2);
+        coir_channel *channel = coir_channel_new(0);
+        coir_semaphore *permits = coir_semaphore_new_bounded(0, 1);
+        struct { coir_io *io; const char *exposed_by; } const cases[] = {
+            { coir_event_wait(event), "coir_event_expose" },
+            { coir_latch_wait(latch), "coir_latch_expose" },
+            { coir_deferred_get(deferred), "coir_deferred_expose" },
+            { coir_barrier_wait(barrier), "coir_barrier_expose" },
+            { coir_receive(channel), "coir_channel_expose" },
+            { coir_send(channel, coir_none()), "coir_channel_expose" },
+            { coir_acquire(permits, 1), NULL },
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            const char *message = message_in(way, cases[i].io), *hint = strstr(message, "end the wait");
+            CHECK(hint != NULL);
+            CHECK_STR(hint, cases[i].exposed_by == NULL ? "end the wait" : spelled("end the wait (threads and other runs could, after %s())", cases[i].exposed_by));
+        }
+        coir_event_drop(event);
+        coir_latch_drop(latch);
+        coir_deferred_drop(deferred);
+        coir_barrier_drop(barrier);
+        coir_channel_drop(channel);
+        coir_semaphore_drop(permits);
+    }
+}
+
 TEST(event, waiters_that_alone_are_left_are_woken_with_a_panic_that_names_it)
 {
     FOR_WAYS(way) {
