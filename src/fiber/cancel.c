@@ -141,6 +141,14 @@ bool coir__cancel_seen(coir_fiber *fiber, coir_result *result)                  
     return true;
 }
 
+/* Which of them had asked need not be known: of a scope that is visible nothing else is going up, for meanwhile only finalizers run, behind a mask. */
+void coir__cancel_declined(coir_fiber *fiber)
+{
+    for (struct held *held = fiber->held; held != NULL; held = held->next)
+        if (scope_of(held) != NULL && fiber->mask <= scope_of(held)->mask)
+            scope_of(held)->unwinding = false;
+}
+
 bool coir__scope_meant(coir_fiber *fiber, const struct cancel_scope *scope)
 {
     if (!scope->unwinding)

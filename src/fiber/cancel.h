@@ -56,6 +56,9 @@ bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber);
 
 /* coir__cancel_seen: O: whether there is a request that is visible; then *result is the cancellation. */
 bool coir__cancel_seen(coir_fiber *fiber, coir_result *result);
+/* coir__cancel_declined: O: a wait that a request had ended has come to something else all the same: nothing goes up on behalf of the scope that asked, and
+ * a CANCELED that a finalizer makes of what goes up is none of its own. */
+void coir__cancel_declined(coir_fiber *fiber);
 /* coir__cancel_request: asks the fiber to end. From any thread, with a handle. */
 void coir__cancel_request(coir_fiber *fiber);
 /* coir__cancel_note: the first half of that, for a fiber of the run at hand: what is running sees it. coir__cancel_poke() is to follow. So of many

@@ -440,8 +440,12 @@ static coir_io *routine_release(coir_io *frame)
 static NOINLINE bool wait_was_interrupted(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     const struct coir__prim *prim = frame->prim;
-    if (prim->interrupted != NULL)
-        return prim->interrupted(fiber, frame, result) == PRIM_DONE;
+    if (prim->interrupted != NULL) {
+        bool is_over = prim->interrupted(fiber, frame, result) == PRIM_DONE;
+        if (is_over && fiber->claimed_by == CLAIMED_BY_CANCEL && result->tag != COIR_CANCELED)
+            coir__cancel_declined(fiber);
+        return is_over;
+    }
     if (fiber->claimed_by == CLAIMED_BY_CANCEL && prim->cancel != NULL) {
         prim->cancel(fiber, frame);
         return false;

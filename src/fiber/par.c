@@ -499,6 +499,9 @@ static enum prim_step group_arm(coir_fiber *fiber, coir_io *frame, coir_result *
     for (size_t i = 0; kind_of(group)->leaves && i < group->count; i++)
         child_let_go(group, &group->children[i]);
     *result = group_result(fiber, group);
+    /* A request that came with what settled the outcome has not called it off: then nothing of this is on its behalf. */
+    if (unlikely(frame->flags & NODE_FINAL) && (!group->called_off || result->tag != COIR_CANCELED))
+        coir__cancel_declined(fiber);
     return PRIM_DONE;
 }
 

@@ -21,7 +21,7 @@
  *   second finds the other. The winner first: it has left the result, lets go of all, and the fiber takes it without waiting. The fiber
  *   first: it has left the generation of its new wait, which the winner claims. Each change releases what was written before it, and acquires.
  */
-#include "fiber/driver.h"
+#include "fiber/cancel.h"
 
 #include <coir/async.h>
 
@@ -149,12 +149,14 @@ static coir_result after_cancel(coir_result brought)
 
 static enum prim_step async_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)   /* MODEL callback.pml: woken */
 {
-    (void)fiber;
     counter_add(&coir__me.seat->callbacks_done, 1);
     slot_give(async_of(frame)->slot);
     async_of(frame)->slot = NULL;
-    if (unlikely(frame->flags & NODE_FINAL))
+    if (unlikely(frame->flags & NODE_FINAL)) {
         *result = after_cancel(*result);
+        if (result->tag != COIR_CANCELED)
+            coir__cancel_declined(fiber);
+    }
     return PRIM_DONE;
 }
 

@@ -188,6 +188,25 @@ TEST(par, a_value_that_comes_of_it_all_the_same_wins_over_the_cancellation)
     }
 }
 
+/* Nothing goes up on behalf of whoever asked: a cancellation that begins behind the value is none of his, and he does not take it. */
+static coir_io *behind(coir_io *io) { return coir_finally(io, coir_from_result(coir_result_of(COIR_CANCELED, coir_none()))); }
+static coir_io *behind_a_value(void) { return behind(coir_race(COIR_IOS(coir_uncancelable(after(5, giving(4)))))); }
+
+TEST(par, a_cancellation_that_a_finalizer_begins_is_not_taken_for_that_of_who_asked)
+{
+    CHECK_IN_SIMULATION(coir_timeout(behind_a_value(), coir_ms(1)), "CANCELED 0", "");
+    CHECK_IN_SIMULATION(coir_timeout_to(behind_a_value(), coir_ms(1), noting("instead")), "CANCELED 0", "");
+    CHECK_IN_SIMULATION(coir_scope(coir_then(coir_fork(after(1, failing(1))), behind_a_value())), "CANCELED 0 also(ERROR 1)", "");
+    /* Nor if it was settled as the request came. */
+    CHECK_IN_SIMULATION(coir_timeout_to(behind(coir_race(COIR_IOS(after(5, giving(4)), coir_never()))), coir_ms(5), coir_unit()), "CANCELED 0", "");
+    FOR_SEEDS(options) {
+        coir_io *failing_then = coir_both(after(5, failing(1)), behind(coir_never()));
+        CHECK_CONTAINS(simulated(options, coir_timeout_to(failing_then, coir_ms(5), coir_unit())), "CANCELED 0");
+    }
+    /* Nor where masks stand around all of it. */
+    CHECK_IN_SIMULATION(coir_uncancelable(coir_timeout_to(coir_timeout(behind_a_value(), coir_ms(2)), coir_ms(1), noting("instead"))), "CANCELED 0", "");
+}
+
 TEST(par, a_request_that_comes_when_the_winner_is_known_is_seen_behind_it)
 {
     coir_fiber *fiber = NULL;

@@ -626,6 +626,20 @@ TEST(async, a_cancellation_asks_once_and_what_comes_then_decides)
             }
 }
 
+TEST(async, a_finalizer_that_cancels_a_value_that_won_is_not_taken_for_the_time_out)
+{
+    for (int later = 0; later < 2; later++)
+        for (uint64_t seed = 0; seed < 64; seed++) {
+            CASE("later %d, seed %llu", later, (unsigned long long)seed);
+            struct hurried hurried = { .tag = COIR_OK, .later = later };
+            coir_io *io = coir_finally(coir_async(&hurried_type, &hurried), coir_from_result(coir_result_of(COIR_CANCELED, coir_none())));
+            coir_result result = coir_sim_run(coir_timeout_to(io, coir_ms(5), coir_pure(coir_int(1))), COIR_SIM_OPTIONS(.seed = seed));
+            CHECK_STR(describe(&result), "CANCELED 0");
+            CHECK_INT(atomic_load(&hurried.asked), 1);
+            coir_result_drop(&result);
+        }
+}
+
 /* Foreign code that brings a value by itself at about the moment at which it is asked to be quick, and refuses nothing. */
 static void slow_start(void *env, void *op, coir_callback k)
 {

@@ -137,6 +137,27 @@ TEST(barrier, a_request_that_comes_with_the_last_party_either_frees_the_place_or
     CHECK(met > 0 || sized(0, 1));                      /* in one round of a simulation it need not come to both */
 }
 
+/* Notes as what it ended, and cancels. */
+static coir_io *cancel_it(void *env, const coir_result *outcome)
+{
+    atomic_int *got_through = env;
+    atomic_fetch_add(got_through, outcome->tag == COIR_OK);
+    return coir_from_result(coir_result_of(COIR_CANCELED, coir_none()));
+}
+
+TEST(barrier, a_finalizer_that_cancels_who_got_through_is_not_taken_for_the_time_out_that_came_with_the_last_party)
+{
+    atomic_int got_through = 0;
+    FOR_SEEDS(options) {
+        coir_barrier *barrier = coir_barrier_new(2);
+        coir_io *first = coir_timeout_to(coir_finally_fn(coir_barrier_wait(barrier), cancel_it, &got_through), coir_ms(5), coir_unit());
+        coir_io *last = coir_then(coir_sleep(coir_ms(5)), coir_attempt(coir_timeout(coir_barrier_wait(barrier), coir_ms(1))));
+        CHECK_STR(simulated(options, coir_par_zip_all(COIR_IOS(last, first))), "CANCELED 0");
+        coir_barrier_drop(barrier);
+    }
+    CHECK(atomic_load(&got_through) > 0 || sized(0, 1));
+}
+
 /* Parties that come and are called off at random: whoever got through did so in a generation that was complete. */
 struct comer { coir_barrier *barrier; atomic_int *through, *lasts; coir_duration patience; int rounds; };
 static coir_io *comer_step(coir_routine *self)
