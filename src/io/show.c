@@ -91,10 +91,13 @@ static const coir_value *value_of(const coir_io *node)
     return NULL;
 }
 
-/* Whether the value is there, and stays while we look. relaxed: under several owners we do not look at what can be taken anyway. */
+/* Whether the value is there, and stays while we look: a plain one does, whatever is taken with it. relaxed: under several owners we do not look at what
+ * can be taken anyway. */
 static bool can_look_at(const struct place *at, const coir_value *value)
 {
-    if (value == NULL || load_relaxed(&at->node->refs) & NODE_TAKEN)
+    if (value == NULL || value->type == NULL)
+        return value != NULL;
+    if (load_relaxed(&at->node->refs) & NODE_TAKEN)
         return false;
     return !(at->exposed && at->node->flags & NODE_SOLE);
 }

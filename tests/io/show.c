@@ -142,6 +142,16 @@ TEST(io_show, value_that_a_run_may_take_meanwhile_is_shown_by_its_type)
     CHECK_STR(notes(), "-1");
 }
 
+TEST(io_show, number_beside_a_failure_that_a_run_may_take_meanwhile_is_shown)
+{
+    coir_io *io = coir_from_result(coir_result_and(coir_raise(coir_int(5)), coir_raise(sole_thing(6))));
+    io = coir_io_ref(io);
+    CHECK_STR(text_of(coir_io_print, io, 0), "fail 5, and further failures  #1\n");
+    CHECK_STR(outcome(1, io), "ERROR 5 also(ERROR thing 6)");
+    CHECK_STR(text_and_drop(io), "fail 5, and further failures\n");
+    CHECK_STR(notes(), "-6");
+}
+
 TEST(io_show, print_stops_where_it_is_told_and_says_so)
 {
     coir_io *io = coir_then(coir_then(coir_unit(), coir_unit()), coir_unit());
