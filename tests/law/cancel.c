@@ -282,6 +282,8 @@ static void tame(struct term *term)
         term->op = OP_UNIT;
     if (term->op == OP_MEET)
         term->op = OP_YIELD;
+    if (term->op == OP_STALL)                           /* something here may put a mask around it */
+        term->how = STALL_LOOKS;
     for (size_t i = 0; i < term->count; i++)
         tame(term->kids[i]);
 }

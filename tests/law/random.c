@@ -3,6 +3,7 @@
  *
  *     COIR_RANDOM_SEED=17 make test ONLY=law_random                  that program, printed before it runs
  *     COIR_RANDOM_SEED=100000-900000 make test ONLY=law_random       many others
+ *     COIR_RANDOM_TALLY=1 make test ONLY=law_random                  and how often what happened
  *
  * A program that fails is made smaller and printed, with what was expected and what was found. One that crashes or hangs is not: the
  * seed stands in the last words of the test.
@@ -86,13 +87,49 @@ static bool seeds_asked_for(uint64_t *first, uint64_t *last)
     return true;
 }
 
+static const char *name_of_way(int op, unsigned how)
+{
+    const struct ways_facts *ways = &random_ways[random_ops[op].ways];
+    return ways->count > 1 ? ways->names[how] : "";
+}
+
+static void tell_tally(void)
+{
+    const struct random_tally *tally = &random_tally;
+    fprintf(stderr, "%" PRIu64 " programs, %" PRIu64 " too long, %" PRIu64 " with another outcome than the first, %" PRIu64 " undecided\n", tally->programs,
+            tally->too_long, tally->other, tally->undecided);
+    for (int event = 0; event < EVENTS; event++)
+        fprintf(stderr, "%10" PRIu64 "  %s\n", tally->events[event], random_events[event]);
+    for (int op = 0; op < OPS; op++)
+        for (unsigned how = 0; how < random_ways[random_ops[op].ways].count; how++)
+            fprintf(stderr, "%10" PRIu64 "  %s %s\n", tally->ran[op][how], random_ops[op].shown, name_of_way(op, how));
+}
+
+/* What the programs are there for has happened, all of it, and of nearly all of them it is known what they may do. */
+static void check_tally(void)
+{
+    const struct random_tally *tally = &random_tally;
+    CHECK(tally->too_long * 100 < tally->programs && tally->undecided * 1000 < tally->programs && tally->other > 0);
+    for (int event = 0; event < EVENTS; event++)
+        if (tally->events[event] == 0)
+            CHECK_FAIL("in all these programs there was no %s", random_events[event]);
+    for (int op = 0; op < OPS; op++)
+        for (unsigned how = 0; how < random_ways[random_ops[op].ways].count; how++)
+            if (tally->ran[op][how] == 0)
+                CHECK_FAIL("in all these programs there was no \"%s %s\"", random_ops[op].shown, name_of_way(op, how));
+}
+
 static void check_seeds(bool is_simulated)
 {
     uint64_t first = 0, last = (uint64_t)scaled(10000) - 1;
-    bool is_shown = seeds_asked_for(&first, &last) && first == last;
+    bool are_asked_for = seeds_asked_for(&first, &last), is_shown = are_asked_for && first == last;
     for (uint64_t seed = first; seed <= last; seed++)
         check_seed(seed, is_simulated, is_shown);
     alarm(0);
+    if (getenv("COIR_RANDOM_TALLY") != NULL)
+        tell_tally();
+    if (!are_asked_for && CHECK_SLOWNESS == 1)          /* fewer need not come to all of it */
+        check_tally();
 }
 
 enum { SECONDS = 24 * 3600 };                           /* for those who ask for many: each program has its own HANGS_AFTER */

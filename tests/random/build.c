@@ -5,7 +5,7 @@
  * where one fiber is all there is, how many values that callbacks bore are alive (#): that number is determined by what the headers
  * say about the end of what is lent, so a value that dies early or late shows.
  */
-#include "random/build.h"
+#include "random/building.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,28 +13,25 @@
 
 /* ---------------------------------------------------------------------------------------------- what a callback is given */
 
-/* What a term may refer to where it stands. Values and ios are lent by callbacks further out. */
-struct scope {
-    coir_value bound[SLOTS];
-    bool       is_bound[SLOTS];
-    coir_io   *variables[SLOTS];
-    int64_t    again;                                   /* the rounds that the iterate outside has left; -1: none */
-};
+const struct scope build_nothing_in_scope = { .again = -1 };
 
-struct env {
-    const struct term *term;
-    coir_io     *ready;                                 /* a body that was built beforehand, else NULL */
-    struct book *book;                                  /* of a fiber that is to begin */
-    struct scope scope;
-};
+struct scope build_scope(const struct term *term, size_t i, const struct scope *scope)
+{
+    struct scope inner = *scope;
+    inner.soon += random_is_due(term, i);
+    inner.is_open = (scope->is_open && !random_is_masked(term, i)) || random_is_due(term, i);
+    return inner;
+}
 
-static const struct scope nothing_in_scope = { .again = -1 };
+coir_io *build_kid(const struct term *term, size_t i, const struct scope *scope)
+{
+    const struct scope inner = build_scope(term, i, scope);
+    return build_term(term->kids[i], &inner);
+}
 
-static coir_io *build(const struct term *term, const struct scope *scope);
-static coir_io *build_kid(const struct term *term, size_t i, const struct scope *scope) { return build(term->kids[i], scope); }
 static coir_io *build_body(const struct env *env, const struct scope *scope) { return build_kid(env->term, env->term->count - 1, scope); }
 
-static struct env env_of(const struct term *term, const struct scope *scope)
+struct env build_env(const struct term *term, const struct scope *scope)
 {
     struct env env = { .term = term, .scope = *scope };
     if (random_is_ready(term)) {
@@ -48,9 +45,9 @@ static struct env env_of(const struct term *term, const struct scope *scope)
 static void ready_drop(void *io) { coir_io_drop(io); }
 
 /* Gives the io whose callback has this env. */
-static coir_io *keeping(const struct env *env, coir_io *io) { return env->ready != NULL ? coir_owns(io, env->ready, ready_drop) : io; }
+coir_io *build_keeping(const struct env *env, coir_io *io) { return env->ready != NULL ? coir_owns(io, env->ready, ready_drop) : io; }
 
-static struct scope binding(const struct env *env, const coir_value *lent)
+struct scope build_binding(const struct env *env, const coir_value *lent)
 {
     struct scope scope = env->scope;
     if (env->term->slot >= 0) {
@@ -60,10 +57,7 @@ static struct scope binding(const struct env *env, const coir_value *lent)
     return scope;
 }
 
-/* What an io owns by coir_owns(): the value, and whatever else its size has room for. */
-struct owned { coir_value value; struct env env; int left; };
-
-static struct owned *owned_new(coir_value value, const struct env *env, int left)
+struct owned *build_owned(coir_value value, const struct env *env, int left)
 {
     struct owned *owned = malloc(sizeof *owned);
     if (owned == NULL)
@@ -74,7 +68,7 @@ static struct owned *owned_new(coir_value value, const struct env *env, int left
     return owned;
 }
 
-static void owned_drop(void *owned_)
+void build_owned_drop(void *owned_)
 {
     struct owned *owned = owned_;
     coir_drop(owned->value);
@@ -88,7 +82,7 @@ static coir_io *use_again(void *env_, coir_value *lent)
 {
     const struct env *env = env_;
     world_tell(env->term, lent);
-    struct scope inner = binding(env, lent);
+    struct scope inner = build_binding(env, lent);
     return build_body(env, &inner);
 }
 
@@ -100,7 +94,7 @@ static coir_io *unboxed(const coir_value *lent)
 static coir_io *use(void *env_, coir_value *lent)
 {
     const struct env *env = env_;
-    struct scope outer = env->scope, inner = binding(env, lent);
+    struct scope outer = env->scope, inner = build_binding(env, lent);
     coir_key *key = world.keys[env->term->which % KEYS];
     coir_value value;
     world_tell(env->term, lent);
@@ -138,7 +132,7 @@ static coir_io *use(void *env_, coir_value *lent)
         return coir_call_copy(coir_take(lent), use_again, env, sizeof *env);
     case USE_OWNED:
         value = coir_take(lent);
-        return coir_owns(build_body(env, &outer), owned_new(value, env, 0), owned_drop);
+        return coir_owns(build_body(env, &outer), build_owned(value, env, 0), build_owned_drop);
     case USE_ITEM:
         return coir_pure(coir_list_take(lent, 1));
     case USE_UNBOX:
@@ -168,7 +162,7 @@ static coir_io *use_round(void *env_, coir_value *state)
     return use(&env, state);
 }
 
-static coir_value mapped(void *env_, coir_value *lent)
+coir_value build_mapped(void *env_, coir_value *lent)
 {
     const struct env *env = env_;
     int number = env->term->number;
@@ -203,7 +197,7 @@ static void tapped(void *env, const coir_value *value) { world_tell(((const stru
 static coir_io *redeemed(void *env_, coir_result *lent)
 {
     const struct env *env = env_;
-    struct scope inner = binding(env, &lent->value);
+    struct scope inner = build_binding(env, &lent->value);
     coir_value value;
     world_tell_result(env->term, lent);
     switch ((enum redeem)env->term->how) {
@@ -230,7 +224,7 @@ static coir_io *redeemed(void *env_, coir_result *lent)
 static coir_io *finalizing(void *env_, const coir_result *result)
 {
     const struct env *env = env_;
-    struct scope inner = binding(env, &result->value);
+    struct scope inner = build_binding(env, &result->value);
     world_tell_result(env->term, result);
     switch ((enum final)env->term->how) {
     case FINAL_BODY:    return build_body(env, &inner);
@@ -273,7 +267,7 @@ static coir_io *indexed(void *env_, size_t index)
 {
     const struct env *env = env_;
     coir_value number = coir_int((int64_t)index);
-    struct scope inner = binding(env, &number);
+    struct scope inner = build_binding(env, &number);
     world_tell(env->term, &number);
     if (env->term->how == SUSPEND_NOTHING && index > 0)
         return NULL;
@@ -375,7 +369,7 @@ static coir_io *looping(void *env_)
 {
     const struct env *env = env_;
     const struct term *term = env->term;
-    struct owned *loop = owned_new(coir_none(), env, (int)term->times % 4);
+    struct owned *loop = build_owned(coir_none(), env, (int)term->times % 4);
     coir_io *io, *first = term->op == OP_REC ? NULL : build_kid(term, 0, &env->scope);
     switch (term->op) {
     case OP_FOREVER: io = coir_forever(coir_then(first, coir_defer(failing_in_the_end, loop))); break;
@@ -385,16 +379,23 @@ static coir_io *looping(void *env_)
     }
     if (env->ready != NULL)
         coir_io_ref(env->ready);                        /* the suspend that calls this has one for itself */
-    return coir_owns(keeping(env, io), loop, owned_drop);
+    return coir_owns(build_keeping(env, io), loop, build_owned_drop);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- routines */
 
 /*
  * kids 0 to 2 are awaited, the last two but one at most: kid 2 is what it becomes, where it does, and kid 3 is awaited in its finalizer.
- * Bits 0 and 1 of `times`: which of the first two is tried. `which` 1: it has a finalizer, and there what the first gave is held.
+ * Bits 0 and 1 of `times`: which of the first two is tried; bit 2: the second is a resource, which is held. `which` 1: it has a finalizer, and there what the first gave is held.
  */
-struct routine { struct env env; size_t at; coir_value held; };
+struct routine { struct env env; size_t at; coir_value held, lent; };
+
+static coir_resource *resource_of(const struct env *env, size_t at)
+{
+    const struct scope inner = build_scope(env->term, at, &env->scope);
+    return build_resource(env->term->kids[at], &inner);
+}
+static bool is_held(const struct term *term, size_t at) { return at == 1 && random_holds(term); }
 
 static bool is_tried(const struct term *term, size_t at) { return at < 2 && (term->times >> at & 1) != 0; }
 static size_t awaits(const struct term *term) { return term->how == ENDING_BECOME ? 2 : 3; }
@@ -403,10 +404,14 @@ static coir_io *routine_with_finalizer(coir_routine *self)
 {
     COIR_BEGIN(self, struct routine, my);
     for (; my->at < awaits(my->env.term); my->at++) {
-        if (is_tried(my->env.term, my->at))
+        if (is_held(my->env.term, my->at)) {
+            COIR_HOLD(my->lent, resource_of(&my->env, my->at));
+            world_tell(my->env.term, &my->lent);
+        } else if (is_tried(my->env.term, my->at)) {
             COIR_TRY(build_kid(my->env.term, my->at, &my->env.scope));
-        else
+        } else {
             COIR_AWAIT(build_kid(my->env.term, my->at, &my->env.scope));
+        }
         world_tell_result(my->env.term, &self->result);
         if (my->at == 0)
             my->held = coir_take(&self->result.value);
@@ -433,10 +438,14 @@ static coir_io *routine_without(coir_routine *self)
 {
     COIR_BEGIN(self, struct routine, my);
     for (; my->at < awaits(my->env.term); my->at++) {
-        if (is_tried(my->env.term, my->at))
+        if (is_held(my->env.term, my->at)) {
+            COIR_HOLD(my->lent, resource_of(&my->env, my->at));
+            world_tell(my->env.term, &my->lent);
+        } else if (is_tried(my->env.term, my->at)) {
             COIR_TRY(build_kid(my->env.term, my->at, &my->env.scope));
-        else
+        } else {
             COIR_AWAIT(build_kid(my->env.term, my->at, &my->env.scope));
+        }
         world_tell_result(my->env.term, &self->result);
     }
     switch ((enum ending)my->env.term->how) {
@@ -519,7 +528,7 @@ static coir_io *meeting(void *env)
     struct meeting *meeting = world_alloc(sizeof *meeting);
     meeting->term = ((const struct env *)env)->term;
     coir_io *other = coir_then(coir_while(coir_yield(), is_alone_there, meeting), coir_defer(resume_there, meeting));
-    return coir_then(coir_fork(other), coir_async(&meeting_type, meeting));
+    return coir_uncancelable(coir_then(coir_fork_detached(other), coir_async(&meeting_type, meeting)));
 }
 
 /* ------------------------------------------------------------------------------------------------- locks and permits */
@@ -577,6 +586,7 @@ static coir_result entering(void *env)
     enter(term);
     if (is_exclusive(term))
         world.guarded[term->which].entered++;
+    world_tell_nothing(term);
     return coir_ok(coir_none());
 }
 
@@ -602,9 +612,15 @@ static coir_io *tried(void *env_, coir_value *taken)
     return coir_finally(coir_then(coir_yield(), coir_defer_copy(trying, env, sizeof *env)), release(env->term));
 }
 
+/* Whoever has got it gives it back: so masked. */
+static coir_io *build_try(const struct term *term, const struct env *env)
+{
+    return coir_uncancelable(coir_flat_map_copy(try_it(term), tried, env, sizeof *env));
+}
+
 static coir_io *build_hold(const struct term *term, const struct scope *scope)
 {
-    struct env env = env_of(term, scope);
+    struct env env = build_env(term, scope);
     coir_io *body = build_kid(term, 0, scope);
     if (term->times & 4)
         body = coir_then(coir_yield(), body);
@@ -619,6 +635,25 @@ static coir_io *build_hold(const struct term *term, const struct scope *scope)
                            : coir_with_permits(world.semaphores[object], permits_asked(term), body);
 }
 
+static coir_io *leaving_at_release(void *env, coir_value *held, const coir_result *outcome)
+{
+    (void)held;
+    (void)outcome;
+    leave(((const struct env *)env)->term);
+    return coir_unit();
+}
+
+coir_resource *build_object(const struct term *term)
+{
+    unsigned object = term->which;
+    struct env env = { .term = term };
+    coir_resource *held = is_lock(object) ? coir_lock_held(world.locks[object]) : coir_permits(world.semaphores[object], permits_asked(term));
+    if (world.program->is_alone)
+        return held;
+    coir_io *enters = coir_defer_copy(entering, &env, sizeof env);
+    return coir_resource_then(held, coir_resource_new_copy(enters, leaving_at_release, &env, sizeof env));
+}
+
 static coir_io *build_wrong(const struct term *term)
 {
     coir_semaphore *semaphore = world.semaphores[term->which | 1];
@@ -629,127 +664,6 @@ static coir_io *build_wrong(const struct term *term)
     case WRONG_NONE:     return coir_with_permits(semaphore, 0, coir_acquire(semaphore, 0));
     default:             return coir_release(semaphore, permits + 1);
     }
-}
-
-/* ------------------------------------------------------------------------------------------------------------- fibers */
-
-static coir_io *join_it(void *env, coir_value *fiber) { (void)env; return coir_join(coir_fiber_of(fiber)); }
-static coir_io *wait_it(void *env, coir_value *fibers) { (void)env; return coir_wait(fibers); }
-
-static coir_result opening(void *env) { world_open(((const struct env *)env)->book); return coir_ok(coir_none()); }
-
-static coir_io *beginning(void *env_)
-{
-    const struct env *env = env_;
-    world_open(env->book);
-    return build(env->term, &nothing_in_scope);
-}
-
-/* What a new fiber of the caller's runs: the term, built now, or by itself. */
-static coir_io *child_of(struct book *parent, const struct term *body, bool builds_itself)
-{
-    struct env env = { .term = body, .book = world_book(parent) };
-    if (builds_itself)
-        return coir_named(coir_suspend_copy(beginning, &env, sizeof env), "child");
-    return coir_then(coir_defer_copy(opening, &env, sizeof env), build(body, &nothing_in_scope));
-}
-
-static coir_io *forking(void *env_)
-{
-    const struct term *term = ((const struct env *)env_)->term;
-    coir_io *fork = coir_fork(child_of(world_book_here(), term->kids[0], term->times & 1));
-    switch ((enum fork)term->how) {
-    case FORK_HANDLE:   return fork;
-    case FORK_JOIN:     return coir_flat_map(fork, join_it, NULL);
-    case FORK_WAIT:     return coir_flat_map(fork, wait_it, NULL);
-    case FORK_DETACHED: break;
-    }
-    return coir_then(fork, coir_unit());
-}
-
-static coir_io *forking_alike(void *env_)
-{
-    const struct env *env = env_;
-    coir_io *shared = build(env->term->kids[0], &nothing_in_scope), *ios[3];
-    struct book *parent = world_book_here();
-    for (size_t i = 0; i < 3; i++) {
-        struct env child = { .book = world_book(parent) };
-        ios[i] = coir_then(coir_defer_copy(opening, &child, sizeof child), coir_io_ref(shared));
-    }
-    coir_io_drop(shared);
-    return coir_flat_map(coir_parallel(3, ios), wait_it, NULL);
-}
-
-static coir_value any_seen(void *fibers_, coir_value *index)
-{
-    struct owned *fibers = fibers_;
-    const coir_value *fiber = fibers->value.type == &coir_list_type ? coir_list_at(&fibers->value, (size_t)index->u64) : &fibers->value;
-    if (fiber == NULL || coir_fiber_status(coir_fiber_of(fiber)) != COIR_ENDED)
-        world_wrong("wait_any gives one that has not ended");
-    return coir_none();
-}
-
-static coir_io *waiting_for_any(const struct env *env, const coir_value *fibers)
-{
-    struct owned *kept = owned_new(coir_share(fibers), env, 0);
-    return coir_owns(coir_map(coir_wait_any(fibers), any_seen, kept), kept, owned_drop);
-}
-
-static coir_io *waiting(void *env_, coir_value *fibers)
-{
-    const struct env *env = env_;
-    switch ((enum waiting)env->term->how) {
-    case WAITING_JOIN: return coir_join(coir_fiber_of(fibers));
-    case WAITING_ALL:  return coir_wait(fibers);
-    case WAITING_ANY:  break;
-    }
-    return coir_can_share(fibers) ? waiting_for_any(env, fibers) : coir_wait_any(fibers);
-}
-
-static coir_io *looking_at(const struct env *env, struct look_at look, const coir_value *fibers)
-{
-    size_t count = coir_list_size(fibers);
-    if (count == 0 && look.look != LOOK_WAIT_ALL && look.look != LOOK_WAIT_ANY)
-        return coir_unit();
-    const coir_value *one = count > 0 ? coir_list_at(fibers, look.index % count) : NULL;
-    switch ((enum look)look.look) {
-    case LOOK_JOIN:           return coir_join(coir_fiber_of(one));
-    case LOOK_WAIT:           return coir_wait(one);
-    case LOOK_WAIT_ALL:       return coir_wait(fibers);
-    case LOOK_WAIT_ANY:       return waiting_for_any(env, fibers);
-    case LOOK_JOIN_ELSEWHERE: return coir_flat_map(coir_fork(coir_join(coir_fiber_of(one))), join_it, NULL);
-    case LOOKS:               break;
-    }
-    return coir_unit();
-}
-
-static coir_io *looking_at_all(void *env_, coir_value *fibers)
-{
-    const struct env *env = env_;
-    const struct term *term = env->term;
-    coir_io *looks[3];
-    if (term->how == PARALLEL_HANDLES)
-        return coir_pure(coir_take(fibers));
-    for (size_t i = 0; i < term->looks_count; i++) {
-        looks[i] = looking_at(env, term->looks[i], fibers);
-        if (term->how == PARALLEL_EACH)
-            looks[i] = coir_attempt(looks[i]);
-    }
-    return term->how == PARALLEL_LAST ? coir_sequence(term->looks_count, looks) : coir_zip(term->looks_count, looks);
-}
-
-static coir_io *forking_all(void *env_)
-{
-    const struct env *env = env_;
-    const struct term *term = env->term;
-    struct book *parent = world_book_here();
-    coir_io *ios[TERM_KIDS];
-    for (size_t i = 0; i < term->count; i++) {
-        coir_io *child = child_of(parent, term->kids[i], term->times >> i & 1);
-        ios[i] = term->which == 1 ? coir_fork(child) : child;
-    }
-    coir_io *all = term->which == 1 ? coir_zip(term->count, ios) : coir_parallel(term->count, ios);
-    return coir_flat_map_copy(all, looking_at_all, env, sizeof *env);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- build */
@@ -765,10 +679,10 @@ static coir_io *build_result(const struct term *term)
 static coir_io *build_bad(const struct term *term, const struct scope *scope)
 {
     static const char bytes[(64 << 10) + 1];
-    struct env env = env_of(term, scope);
+    struct env env = build_env(term, scope);
     switch ((enum bad)term->how) {
     case BAD_FUNCTION:    return coir_flat_map(coir_pure(world_make(term->value, false)), NULL, NULL);
-    case BAD_BIG:         return coir_map_copy(coir_pure(world_make(term->value, false)), mapped, bytes, sizeof bytes);
+    case BAD_BIG:         return coir_map_copy(coir_pure(world_make(term->value, false)), build_mapped, bytes, sizeof bytes);
     case BAD_NEVER_BUILT: return coir_suspend_copy(nothing_built, &env, sizeof env);
     case BAD_PANIC_VALUE: break;
     }
@@ -842,7 +756,7 @@ static coir_io *build_pair(const struct term *term, const struct scope *scope)
 
 static coir_io *build_arrow(const struct term *term, const struct scope *scope)
 {
-    struct env env = env_of(term, scope);
+    struct env env = build_env(term, scope);
     coir_io *first = term->count == 2 ? build_kid(term, 0, scope) : NULL, *io;
     switch (term->op) {
     case OP_CALL:       io = coir_call_copy(world_make(term->value, false), use, &env, sizeof env); break;
@@ -857,7 +771,7 @@ static coir_io *build_arrow(const struct term *term, const struct scope *scope)
     case OP_FINALLY_FN: io = coir_finally_fn_copy(first, finalizing, &env, sizeof env); break;
     default:            io = coir_on_failure_copy(first, finalizing, &env, sizeof env); break;
     }
-    return keeping(&env, io);
+    return build_keeping(&env, io);
 }
 
 static coir_io *build_retry(const struct term *term, coir_io *io)
@@ -873,18 +787,18 @@ static coir_io *build_retry(const struct term *term, coir_io *io)
 
 static coir_io *build_wrapped(const struct term *term, const struct scope *scope)
 {
-    struct env env = env_of(term, scope);
+    struct env env = build_env(term, scope);
     coir_io *io = build_kid(term, 0, scope);
     switch (term->op) {
-    case OP_MAP:        return coir_map_copy(io, mapped, &env, sizeof env);
-    case OP_MAP_ERROR:  return coir_map_error_copy(io, mapped, &env, sizeof env);
-    case OP_MAP_PANIC:  return coir_map_panic_copy(io, mapped, &env, sizeof env);
+    case OP_MAP:        return coir_map_copy(io, build_mapped, &env, sizeof env);
+    case OP_MAP_ERROR:  return coir_map_error_copy(io, build_mapped, &env, sizeof env);
+    case OP_MAP_PANIC:  return coir_map_panic_copy(io, build_mapped, &env, sizeof env);
     case OP_TAP:        return coir_tap_copy(io, tapped, &env, sizeof env);
     case OP_FLATTEN:    return coir_flatten(term->how == FLATTEN_IO ? coir_pure(coir_io_value(io)) : io);
     case OP_ATTEMPT:    return coir_attempt(io);
     case OP_OR_PANIC:   return coir_or_panic(io);
     case OP_NAMED:      return coir_named(io, "named");
-    case OP_OWNS:       return coir_owns(io, owned_new(world_thing(&world_thing_type, 0, false), &env, 0), owned_drop);
+    case OP_OWNS:       return coir_owns(io, build_owned(world_thing(&world_thing_type, 0, false), &env, 0), build_owned_drop);
     case OP_AS:         return coir_as(io, world_make(term->value, false));
     case OP_WHEN:       return coir_when(term->times % 2 == 1, io);
     case OP_LOCAL:      return coir_local(io, world_make(term->value, false));
@@ -918,29 +832,40 @@ static coir_io *build_bare(const struct term *term, const struct scope *scope)
     case OP_SLEEP:      return build_sleep(term);
     case OP_NOW:        return coir_map(coir_now(), now_seen, NULL);
     case OP_NEVER:      return coir_never();
+    case OP_CANCEL_SELF: return build_cancel_self(term);
+    case OP_MASK_SEEN:  return coir_defer_copy(build_mask_seen, &env, sizeof env);
+    case OP_STALL:      return coir_suspend_copy(build_stall, &env, sizeof env);
+    case OP_UNCANCELABLE: case OP_CANCELABLE: case OP_TIMEOUT: case OP_TIMEOUT_TO:
+        return build_around(term, scope);
     case OP_ASYNC:      return coir_async_copy(&async_type, &env, sizeof env);
     case OP_MEET:       return coir_suspend_copy(meeting, &env, sizeof env);
     case OP_FOREVER: case OP_WHILE: case OP_REC: case OP_FOR_EACH:
-        env = env_of(term, scope);
-        return keeping(&env, coir_suspend_copy(looping, &env, sizeof env));
+        env = build_env(term, scope);
+        return build_keeping(&env, coir_suspend_copy(looping, &env, sizeof env));
     case OP_TWICE:      return build_twice(term, scope);
     case OP_LET:        return coir_call_copy(coir_io_value(build_kid(term, 0, scope)), let_body, &env, sizeof env);
     case OP_SEQUENCE: case OP_ZIP:
         return build_kids(term, scope);
+    case OP_BRACKET:    return build_bracket(term, scope);
+    case OP_USE:        return build_use(term, scope);
     case OP_ROUTINE:
         return coir_do(term->which == 1 ? routine_with_finalizer : routine_without, COIR_ENV(struct routine, .env = env));
     case OP_HOLD:       return build_hold(term, scope);
-    case OP_TRY:        return world.program->is_alone ? try_it(term) : coir_flat_map_copy(try_it(term), tried, &env, sizeof env);
+    case OP_TRY:        return world.program->is_alone ? try_it(term) : build_try(term, &env);
     case OP_ASK_WRONG:  return build_wrong(term);
-    case OP_WAIT_SELF:  return coir_flat_map_copy(coir_self(), waiting, &env, sizeof env);
-    case OP_WAIT_FOR:   return coir_flat_map_copy(build_kid(term, 0, scope), waiting, &env, sizeof env);
+    case OP_WAIT_SELF:  return coir_flat_map_copy(coir_self(), build_waiting, &env, sizeof env);
+    case OP_WAIT_FOR:   return coir_flat_map_copy(build_kid(term, 0, scope), build_waiting, &env, sizeof env);
     case OP_RELEASE_FREE:
         return is_lock(term->which) ? release(term) : coir_release(world.semaphores[term->which], permits_of(term->which) + 1);
     case OP_ACQUIRE:    return acquire(term);
     case OP_RELEASE:    return release(term);
-    case OP_FORK:       return coir_suspend_copy(forking, &env, sizeof env);
-    case OP_PARALLEL:   return coir_suspend_copy(forking_all, &env, sizeof env);
-    case OP_ALIKE:      return coir_suspend_copy(forking_alike, &env, sizeof env);
+    case OP_FORK:       return coir_suspend_copy(build_fork, &env, sizeof env);
+    case OP_PARALLEL:   return coir_suspend_copy(build_parallel, &env, sizeof env);
+    case OP_HUNT:       return coir_suspend_copy(build_hunt, &env, sizeof env);
+    case OP_GROUP:      return coir_suspend_copy(build_group, &env, sizeof env);
+    case OP_ITEMS:      return coir_suspend_copy(build_items, &env, sizeof env);
+    case OP_NURSERY:    return coir_suspend_copy(build_nursery, &env, sizeof env);
+    case OP_ALIKE:      return coir_suspend_copy(build_alike, &env, sizeof env);
     case OP_THEN: case OP_THEN_KEEP: case OP_OR_ELSE: case OP_CATCH_CODE: case OP_FINALLY: case OP_ON_CANCEL: case OP_ALWAYS:
         return build_pair(term, scope);
     case OP_CALL: case OP_EACH: case OP_ITERATE: case OP_TRAVERSE: case OP_SUSPEND: case OP_FLAT_MAP: case OP_CATCH: case OP_RECOVER:
@@ -953,13 +878,13 @@ static coir_io *build_bare(const struct term *term, const struct scope *scope)
 
 random_around_fn *random_around;
 
-static coir_io *build(const struct term *term, const struct scope *scope)
+coir_io *build_term(const struct term *term, const struct scope *scope)
 {
-    coir_io *io = build_bare(term, scope);
+    coir_io *io = random_is_resource(term->op) ? coir_with(build_resource(term, scope), coir_unit()) : build_bare(term, scope);
     return random_around != NULL ? random_around(term, io) : io;
 }
 
-coir_io *random_build(const struct program *program) { return build(program->root, &nothing_in_scope); }
+coir_io *random_build(const struct program *program) { return build_term(program->root, &build_nothing_in_scope); }
 
 static coir_result opening_main(void *book) { world_open(book); return coir_ok(coir_none()); }
 coir_io *random_build_main(struct book *book, coir_io *io) { return coir_then(coir_defer(opening_main, book), io); }

@@ -8,61 +8,63 @@
  * An io is a term in a scope (`struct made`), made when build.c would make it: what an io carries and cannot be shared is taken out of
  * it by the first who needs it, in whatever run.
  */
-#include "random/model.h"
+#include "random/evaluate.h"
 
-/* A term made into an io. */
-struct made {
-    const struct term *term;
-    const struct scope *scope;
-    struct made *kids[TERM_KIDS];                       /* those that are made with it; NULL: bodies */
-    struct value carried;
-    struct result carried_result;                       /* of from_result */
-    bool     is_used_up;                                /* what it carried could not be shared, and has been taken */
-};
+struct heap heap;
+struct model model;
 
-struct scope {
-    struct value bound[SLOTS];
-    bool         is_bound[SLOTS];
-    struct made *variables[SLOTS];
-    int64_t      again;
-};
-
-struct fiber {
-    struct text   trace;
-    struct fiber *kids, **kids_end, *next;
-    struct value  context, keys[KEYS];
-    struct result result;
-    bool          is_seen, is_main;
-};
-
-static struct {
-    const struct program *program;
-    int      locked[OBJECTS];                           /* how often; alone */
-    int64_t  available[OBJECTS];
-    int      entered[OBJECTS];
-    unsigned steps, fibers;
-} model;
-
-enum { STEPS_MAX = 3000, FIBERS_MAX = 150 };
-
-static bool is_too_long(void) { return model.steps > STEPS_MAX || model.fibers > FIBERS_MAX; }
+/* What was noted since then is what the run noted there, or this is not how it went. */
+static void compare_trace(struct fiber *fiber, size_t since)
+{
+    size_t size = fiber->trace.size - since;
+    model_effect(fiber);
+    if (fiber->found == NULL)
+        return;
+    if (strncmp(fiber->found, fiber->trace.chars + since, size) == 0)
+        fiber->found += size;
+    else
+        model_refute(fiber);
+}
 
 static void tell_seen(struct fiber *fiber, const struct term *term, const struct value *v, const struct value *context)
 {
+    size_t since = fiber->trace.size;
+    if (is_over())
+        return;
     random_add(&fiber->trace, " %d(", term->number);
     add_value(&fiber->trace, v);
     random_add(&fiber->trace, ")@%lld", (long long)number_of(context));
     if (model.program->is_alone)
         random_add(&fiber->trace, "#%d", heap.born);
+    compare_trace(fiber, since);
 }
 
-static void tell(struct fiber *fiber, const struct term *term, const struct value *v) { tell_seen(fiber, term, v, &fiber->context); }
+void model_tell(struct fiber *fiber, const struct term *term, const struct value *v) { tell_seen(fiber, term, v, &fiber->context); }
 
-static void tell_result(struct fiber *fiber, const struct term *term, const struct result *r)
+void model_tell_result(struct fiber *fiber, const struct term *term, const struct result *r)
 {
     struct value tag = plain((int64_t)r->tag);
-    tell(fiber, term, &tag);
-    tell(fiber, term, &r->value);
+    model_tell(fiber, term, &tag);
+    model_tell(fiber, term, &r->value);
+}
+
+void model_tell_end(struct fiber *fiber, const struct result *r)
+{
+    size_t since = fiber->trace.size;
+    if (is_over())
+        return;
+    random_add(&fiber->trace, " ends(");
+    add_result(&fiber->trace, r);
+    random_add(&fiber->trace, ")");
+    compare_trace(fiber, since);
+}
+
+void model_close(struct fiber *fiber)
+{
+    if (fiber->found != NULL && (*fiber->found != '\n' || model_found(model_name_of_kid(fiber)) != NULL))
+        model_refute(fiber);
+    else if (!fiber->is_main)
+        model_settle(fiber->choices);
 }
 
 /* -------------------------------------------------------------------------------------------------------- making ios */
@@ -75,7 +77,7 @@ static struct result result_to_carry(const struct term *term)
     return r;
 }
 
-static struct made *make_io(const struct term *term, const struct scope *scope)
+struct made *model_make(const struct term *term, const struct scope *scope)
 {
     struct made *made = alloc(sizeof *made);
     struct scope *own = alloc(sizeof *own);
@@ -88,17 +90,25 @@ static struct made *make_io(const struct term *term, const struct scope *scope)
         made->carried = make(term->value, false);
     for (size_t i = 0; i < term->count; i++)
         if (!is_body(term, i) && term->op != OP_FOREVER && term->op != OP_WHILE && term->op != OP_FOR_EACH)
-            made->kids[i] = make_io(term->kids[i], scope);
+            made->kids[i] = model_make_kid(term, i, scope);
     if (random_is_ready(term)) {
         struct scope inner = *scope;
         inner.again = -1;
-        made->kids[term->count - 1] = make_io(term->kids[term->count - 1], &inner);
+        made->kids[term->count - 1] = model_make_kid(term, term->count - 1, &inner);
     }
     return made;
 }
 
+struct made *model_make_kid(const struct term *term, size_t i, const struct scope *scope)
+{
+    struct scope inner = *scope;
+    inner.soon += random_is_due(term, i);
+    inner.is_open = (scope->is_open && !random_is_masked(term, i)) || random_is_due(term, i);
+    return model_make(term->kids[i], &inner);
+}
+
 /* What the io carries, for one run of it. The first need of what cannot be shared gets it, the others a panic. */
-static struct value need(struct made *made)
+struct value model_need(struct made *made)
 {
     if (made->is_used_up)
         return broken(COIR_MISUSE);
@@ -108,7 +118,7 @@ static struct value need(struct made *made)
     return made->carried;
 }
 
-static struct scope binding(const struct term *term, const struct scope *scope, const struct value *lent)
+struct scope model_binding(const struct term *term, const struct scope *scope, const struct value *lent)
 {
     struct scope inner = *scope;
     if (term->slot >= 0) {
@@ -118,19 +128,14 @@ static struct scope binding(const struct term *term, const struct scope *scope, 
     return inner;
 }
 
-static struct result evaluate(struct fiber *fiber, struct made *made);
-
-static struct result evaluate_kid(struct fiber *fiber, struct made *made, size_t i) { return evaluate(fiber, made->kids[i]); }
-
 static struct result evaluate_body(struct fiber *fiber, struct made *made, const struct scope *scope)
 {
-    const struct term *term = made->term;
-    return evaluate(fiber, make_io(term->kids[term->count - 1], scope));
+    return model_evaluate(fiber, model_make_kid(made->term, made->term->count - 1, scope));
 }
 
-static struct result evaluate_ready(struct fiber *fiber, struct made *made)
+struct result model_ready(struct fiber *fiber, struct made *made)
 {
-    return evaluate(fiber, made->kids[made->term->count - 1]);
+    return model_evaluate(fiber, made->kids[made->term->count - 1]);
 }
 
 /* ---------------------------------------------------------------------------------------- callbacks that are lent a value */
@@ -199,12 +204,14 @@ static bool breaks_promise(const struct term *term) { return term->how == USE_NO
 static struct result used(struct fiber *fiber, struct made *made, const struct scope *scope, struct value *lent, struct result *failure)
 {
     const struct term *term = made->term;
-    struct scope inner = binding(term, scope, lent);
+    struct scope inner = model_binding(term, scope, lent);
     struct value v;
     struct result r;
-    tell(fiber, term, lent);
+    model_tell(fiber, term, lent);
     for (; failure != NULL && !breaks_promise(term) && failure->also_count > 0; failure->also_count--)
         drop(failure->also[failure->also_count - 1].value);
+    if (!breaks_promise(term) && model_seen(fiber, &r))
+        return r;
     switch ((enum use)term->how) {
     case USE_LEAVE: return evaluate_body(fiber, made, &inner);
     case USE_DROP:
@@ -234,8 +241,8 @@ static struct result used(struct fiber *fiber, struct made *made, const struct s
     case USE_KEY:   return with_key(fiber, made, scope, take(lent));
     case USE_CALL:
         v = take(lent);
-        tell(fiber, term, &v);
-        inner = binding(term, scope, &v);
+        model_tell(fiber, term, &v);
+        inner = model_binding(term, scope, &v);
         r = evaluate_body(fiber, made, &inner);
         drop(v);
         return r;
@@ -257,7 +264,7 @@ static struct result used(struct fiber *fiber, struct made *made, const struct s
         return panic(ENOMEM);
     case USE_READY: break;
     }
-    return evaluate_ready(fiber, made);
+    return model_ready(fiber, made);
 }
 
 static struct result use(struct fiber *fiber, struct made *made, const struct scope *scope, struct value lent)
@@ -270,7 +277,7 @@ static struct result use(struct fiber *fiber, struct made *made, const struct sc
 static struct value mapped(struct fiber *fiber, const struct term *term, struct value *lent)
 {
     struct value v;
-    tell(fiber, term, lent);
+    model_tell(fiber, term, lent);
     switch ((enum map)term->how) {
     case MAP_TAKE: case MAP_SAME: return take(lent);
     case MAP_THING:  return thing(THING, term->number, true);
@@ -317,7 +324,7 @@ static struct result map(struct fiber *fiber, const struct term *term, struct re
  * fn on each failure of that tag, the result first, then those in `also`, which stay there. A broken promise makes an error a panic,
  * and the error is kept behind it; for a panic another is no broken promise. The most severe is the result again.
  */
-static struct result map_failures(struct fiber *fiber, const struct term *term, struct result r, coir_tag tag)
+struct result model_map_failures(struct fiber *fiber, const struct term *term, struct result r, coir_tag tag)
 {
     struct failure *all = alloc((r.also_count + 1) * 2 * sizeof *all);
     size_t count = 0, worst = 0;
@@ -342,7 +349,7 @@ static struct result map_failures(struct fiber *fiber, const struct term *term, 
             worst = i;
     struct failure first = all[worst];
     memmove(all + 1, all, worst * sizeof *all);
-    return (struct result){ first.tag, first.value, count - 1, all + 1 };
+    return (struct result){ first.tag, first.value, count - 1, all + 1, r.meant };
 }
 
 /* catch and recover. */
@@ -362,10 +369,15 @@ static struct result redeem(struct fiber *fiber, struct made *made, struct resul
     const struct term *term = made->term;
     if (r.tag == COIR_CANCELED)
         return r;
-    struct scope inner = binding(term, made->scope, &r.value);
+    struct scope inner = model_binding(term, made->scope, &r.value);
     struct value v;
     struct result given;
-    tell_result(fiber, term, &r);
+    model_tell_result(fiber, term, &r);
+    bool gives_io = term->how != REDEEM_NOTHING && term->how != REDEEM_LOSE;
+    if (gives_io && model_seen(fiber, &given)) {
+        drop_result(&r);
+        return given;
+    }
     switch ((enum redeem)term->how) {
     case REDEEM_LEAVE:
         given = evaluate_body(fiber, made, &inner);
@@ -387,32 +399,50 @@ static struct result redeem(struct fiber *fiber, struct made *made, struct resul
         drop_result(&r);
         return panic(ENOMEM);
     default:
-        given = evaluate_ready(fiber, made);
+        given = model_ready(fiber, made);
         break;
     }
     drop_result(&r);
     return given;
 }
 
-static struct result finalize(struct fiber *fiber, struct made *made, struct result r)
+static struct result finalizer_of(struct fiber *fiber, struct made *made, const struct scope *scope)
 {
-    const struct term *term = made->term;
-    struct scope inner = binding(term, made->scope, &r.value);
-    tell_result(fiber, term, &r);
-    switch ((enum final)term->how) {
-    case FINAL_BODY:    return merged(r, evaluate_body(fiber, made, &inner));
-    case FINAL_UNIT:    return r;
-    case FINAL_NOTHING: return merged(r, panic(ENOMEM));
+    switch ((enum final)made->term->how) {
+    case FINAL_BODY:    return evaluate_body(fiber, made, scope);
+    case FINAL_UNIT:    return ok_none();
+    case FINAL_NOTHING: return panic(ENOMEM);
     case FINAL_READY:   break;
     }
-    return merged(r, evaluate_ready(fiber, made));
+    return model_ready(fiber, made);
+}
+
+static struct result finalize(struct fiber *fiber, struct made *made, struct result r)
+{
+    struct scope inner = model_binding(made->term, made->scope, &r.value);
+    struct mark final;
+    model_tell_result(fiber, made->term, &r);
+    model_enter(fiber, &final, MARK_FINAL);
+    struct result end = finalizer_of(fiber, made, &inner);
+    model_leave(fiber, &final);
+    return merged(r, end);
+}
+
+/* A kid that runs as a finalizer of what ended with r. */
+static struct result then_finalizer(struct fiber *fiber, struct made *made, size_t i, struct result r)
+{
+    struct mark final;
+    model_enter(fiber, &final, MARK_FINAL);
+    struct result end = evaluate_kid(fiber, made, i);
+    model_leave(fiber, &final);
+    return merged(r, end);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- loops */
 
 static struct result iterate(struct fiber *fiber, struct made *made)
 {
-    struct value state = need(made);
+    struct value state = model_need(made);
     for (;;) {
         if (state.shape == BROKEN)
             return ok(state);
@@ -420,9 +450,9 @@ static struct result iterate(struct fiber *fiber, struct made *made)
         int64_t number = number_of(&state);
         scope.again = (number < 0 ? 0 : number % 4) - 1;
         struct result r = use(fiber, made, &scope, state);
-        if (r.tag != COIR_OK || r.value.shape != AGAIN || is_too_long())
+        if (r.tag != COIR_OK || r.value.shape != AGAIN || is_over())
             return r;
-        state = need(r.value.object->made);
+        state = model_need(r.value.object->made);
         drop(r.value);
     }
 }
@@ -451,12 +481,14 @@ static struct result retry(struct fiber *fiber, struct made *made)
 
 static struct result forever(struct fiber *fiber, struct made *made)
 {
-    struct made *body = make_io(made->term->kids[0], made->scope);
+    struct made *body = model_make_kid(made->term, 0, made->scope);
     for (unsigned left = made->term->times % 4;; left--) {
-        struct result r = evaluate(fiber, body);
+        struct result r = model_evaluate(fiber, body);
         if (r.tag != COIR_OK)
             return r;
         drop(r.value);
+        if (model_seen(fiber, &r))                      /* behind the body stands what counts the rounds */
+            return r;
         if (left == 0)
             return result_of(COIR_ERROR, make(made->term->value, true));
     }
@@ -464,12 +496,12 @@ static struct result forever(struct fiber *fiber, struct made *made)
 
 static struct result while_going_on(struct fiber *fiber, struct made *made)
 {
-    struct made *body = make_io(made->term->kids[0], made->scope);
+    struct made *body = model_make_kid(made->term, 0, made->scope);
     for (unsigned left = made->term->times % 4;; left--) {
-        struct result r = evaluate(fiber, body);
+        struct result r = model_evaluate(fiber, body);
         if (r.tag != COIR_OK)
             return r;
-        tell(fiber, made->term, &r.value);
+        model_tell(fiber, made->term, &r.value);
         if (left == 0)
             return r;
         drop(r.value);
@@ -478,12 +510,14 @@ static struct result while_going_on(struct fiber *fiber, struct made *made)
 
 static struct result for_each(struct fiber *fiber, struct made *made)
 {
-    struct made *next = make_io(made->term->kids[0], made->scope);
+    struct made *next = model_make_kid(made->term, 0, made->scope);
     for (unsigned left = made->term->times % 4;; left--) {
-        struct result r = evaluate(fiber, next);
+        struct result r = model_evaluate(fiber, next);
         if (r.tag != COIR_OK)
             return r;
         drop(r.value);
+        if (model_seen(fiber, &r))
+            return r;
         if (left == 0)
             return ok_none();
         r = use(fiber, made, made->scope, thing(THING, made->term->number, true));
@@ -495,12 +529,23 @@ static struct result for_each(struct fiber *fiber, struct made *made)
 
 static struct result call_itself(struct fiber *fiber, struct made *made, unsigned left)
 {
-    tell(fiber, made->term, &none);
-    struct result r = evaluate_body(fiber, made, made->scope);
+    struct result r;
+    if (model_seen(fiber, &r))
+        return r;
+    model_tell(fiber, made->term, &none);
+    if (model_seen(fiber, &r))                          /* before the finalizer is due */
+        return r;
+    model_effect(fiber);
+    r = evaluate_body(fiber, made, made->scope);
     if (left == 0)
         return r;
-    if (made->term->how == REC_FINALLY)
-        return merged(r, call_itself(fiber, made, left - 1));
+    if (made->term->how == REC_FINALLY) {
+        struct mark final;
+        model_enter(fiber, &final, MARK_FINAL);
+        struct result end = call_itself(fiber, made, left - 1);
+        model_leave(fiber, &final);
+        return merged(r, end);
+    }
     if (r.tag != COIR_OK)
         return r;
     if (made->term->how == REC_KEEP)
@@ -509,10 +554,7 @@ static struct result call_itself(struct fiber *fiber, struct made *made, unsigne
     return call_itself(fiber, made, left - 1);
 }
 
-/* Several values, one after the other. */
-struct gathered { size_t count; struct value items[TERM_KIDS + 1]; struct result failure; };
-
-static bool gather(struct gathered *gathered, struct result r)
+bool model_gather(struct gathered *gathered, struct result r)
 {
     if (r.tag == COIR_OK) {
         gathered->items[gathered->count++] = r.value;
@@ -523,7 +565,7 @@ static bool gather(struct gathered *gathered, struct result r)
     gathered->failure = r;
     return false;
 }
-static struct result all_of(const struct gathered *gathered)
+struct result model_all_of(const struct gathered *gathered)
 {
     return gathered->failure.tag != COIR_OK ? gathered->failure : ok(list(gathered->count, gathered->items));
 }
@@ -531,16 +573,16 @@ static struct result all_of(const struct gathered *gathered)
 static struct result each(struct fiber *fiber, struct made *made)
 {
     struct gathered gathered = { 0 };
-    struct value items = need(made);
+    struct value items = model_need(made);
     if (items.shape != LIST) {
         drop(items);
         return items.shape == BROKEN ? ok(items) : panic(COIR_MISUSE);
     }
     for (size_t i = 0; i < items.object->count; i++)
-        if (!gather(&gathered, use(fiber, made, made->scope, list_take(&items, i))))
+        if (!model_gather(&gathered, use(fiber, made, made->scope, list_take(&items, i))))
             break;
     drop(items);
-    return all_of(&gathered);
+    return model_all_of(&gathered);
 }
 
 static struct result traverse(struct fiber *fiber, struct made *made)
@@ -548,24 +590,24 @@ static struct result traverse(struct fiber *fiber, struct made *made)
     struct gathered gathered = { 0 };
     for (unsigned i = 0; i < made->term->times % 4; i++) {
         struct value number = plain(i);
-        struct scope inner = binding(made->term, made->scope, &number);
-        tell(fiber, made->term, &number);
+        struct scope inner = model_binding(made->term, made->scope, &number);
+        model_tell(fiber, made->term, &number);
         struct result r = made->term->how == SUSPEND_NOTHING && i > 0 ? panic(ENOMEM)
-                          : made->term->how == SUSPEND_READY ? evaluate_ready(fiber, made)
+                          : made->term->how == SUSPEND_READY ? model_ready(fiber, made)
                                                              : evaluate_body(fiber, made, &inner);
-        if (!gather(&gathered, r))
+        if (!model_gather(&gathered, r))
             break;
     }
-    return all_of(&gathered);
+    return model_all_of(&gathered);
 }
 
 static struct result zip(struct fiber *fiber, struct made *made)
 {
     struct gathered gathered = { 0 };
     for (size_t i = 0; i < made->term->count; i++)
-        if (!gather(&gathered, evaluate_kid(fiber, made, i)))
+        if (!model_gather(&gathered, evaluate_kid(fiber, made, i)))
             break;
-    return all_of(&gathered);
+    return model_all_of(&gathered);
 }
 
 static struct result sequence(struct fiber *fiber, struct made *made)
@@ -596,8 +638,17 @@ static struct result routine_end(struct fiber *fiber, struct made *made, struct 
     if (term->which == 0)
         return r;
     if (term->how != ENDING_BECOME)
-        tell_result(fiber, term, &r);
+        model_tell_result(fiber, term, &r);
     return r;
+}
+
+/* Its second kid, which goes back when it has ended. */
+static struct result hold_for_routine(struct fiber *fiber, struct made *made, struct held *held)
+{
+    struct result r;
+    if (model_seen(fiber, &r))
+        return r;
+    return model_hold(fiber, model_make_kid(made->term, 1, made->scope), held);
 }
 
 static struct result routine(struct fiber *fiber, struct made *made)
@@ -605,51 +656,58 @@ static struct result routine(struct fiber *fiber, struct made *made)
     const struct term *term = made->term;
     size_t awaits = term->how == ENDING_BECOME ? 2 : 3;
     struct value held = none;
+    struct held lent = { 0 };
     struct result last = ok_none(), r;
     bool has_failed = false;
     for (size_t at = 0; at < awaits && !has_failed; at++) {
-        bool is_tried = at < 2 && (term->times >> at & 1) != 0;
-        r = evaluate(fiber, make_io(term->kids[at], made->scope));
+        bool is_held = at == 1 && random_holds(term), is_tried = !is_held && at < 2 && (term->times >> at & 1) != 0;
+        r = is_held ? hold_for_routine(fiber, made, &lent) : model_evaluate(fiber, model_make_kid(term, at, made->scope));
         drop_result(&last);
         last = r;
         has_failed = r.tag > (is_tried ? COIR_ERROR : COIR_OK);
         if (has_failed)
             break;
-        tell_result(fiber, term, &last);
+        if (is_held)
+            model_tell(fiber, term, lent.value);
+        model_tell_result(fiber, term, &last);
         if (at == 0 && term->which == 1)
             held = take(&last.value);
     }
     if (has_failed) {
         r = last;
         if (term->which == 1 && term->how != ENDING_BECOME)
-            tell_result(fiber, term, &r);
+            model_tell_result(fiber, term, &r);
     } else {
         r = routine_end(fiber, made, &last, &held);
     }
     if (term->which == 1) {
+        struct mark final;
         drop(held);
-        r = merged(r, evaluate(fiber, make_io(term->kids[3], made->scope)));
+        model_enter(fiber, &final, MARK_FINAL);
+        r = merged(r, model_evaluate(fiber, model_make_kid(term, 3, made->scope)));
+        model_leave(fiber, &final);
     }
+    r = model_give_back(fiber, &lent, r);
     if (term->how == ENDING_BECOME && r.tag == COIR_OK)
-        return evaluate(fiber, make_io(term->kids[2], made->scope));
+        return model_evaluate(fiber, model_make_kid(term, 2, made->scope));
     return r;
 }
 
 /* ------------------------------------------------------------------------------------------------- locks and permits */
 
-static struct result take_object(const struct term *term)
+struct result model_take_object(struct fiber *fiber, const struct term *term)
 {
     unsigned object = term->which;
     if (!model.program->is_alone)
         return ok_none();
     if (!is_lock(object) && model.available[object] < permits_asked(term))
-        return panic(COIR_DEADLOCK);                    /* nobody else is there who could give back */
+        return model_wait_for_ever(fiber);              /* nobody else is there who could give back */
     model.locked[object]++;
     model.available[object] -= permits_asked(term);
     return ok_none();
 }
 
-static struct result give_object(const struct term *term)
+struct result model_give_object(const struct term *term)
 {
     unsigned object = term->which;
     if (!model.program->is_alone)
@@ -661,33 +719,44 @@ static struct result give_object(const struct term *term)
     return ok_none();
 }
 
+/* Whoever enters leaves, since a mask is around both, which is off for what stands between. */
+static struct result inside(struct fiber *fiber, struct made *made)
+{
+    const struct term *term = made->term;
+    if (permits_asked(term) == permits_of(term->which))
+        model.entered[term->which]++;
+    model_tell(fiber, term, &none);
+    return evaluate_kid(fiber, made, 0);
+}
+
 static struct result hold(struct fiber *fiber, struct made *made)
 {
     const struct term *term = made->term;
-    struct result taken = take_object(term);
-    if (taken.tag != COIR_OK)
-        return taken;
-    if (!model.program->is_alone && permits_asked(term) == permits_of(term->which))
-        model.entered[term->which]++;
-    struct result r = evaluate_kid(fiber, made, 0);
-    return merged(r, give_object(term));
+    struct result r = model_take_object(fiber, term);
+    if (r.tag != COIR_OK)
+        return r;
+    if (model.program->is_alone)
+        r = evaluate_kid(fiber, made, 0);
+    else if (!model_seen(fiber, &r))
+        r = inside(fiber, made);
+    return merged(r, model_give_object(term));
 }
 
-static struct result try_object(const struct term *term)
+static struct result try_object(struct fiber *fiber, const struct term *term)
 {
     unsigned object = term->which;
     if (!model.program->is_alone)
         return ok_none();                               /* whether it is free is not determined; see tried() in build.c */
     if (!is_lock(object) && model.available[object] < permits_asked(term))
         return ok(plain(0));
-    (void)take_object(term);
+    (void)model_take_object(fiber, term);
     return ok(plain(1));
 }
 
 static struct result release_free(const struct term *term)
 {
     if (is_lock(term->which) && model.program->is_alone && model.locked[term->which] > 0)
-        return give_object(term);
+        return model_give_object(term);
     return panic(COIR_MISUSE);
 }
 
@@ -698,154 +767,6 @@ static struct result ask_wrong(const struct term *term)
     case WRONG_NONE:     return ok_none();
     default:             return panic(COIR_MISUSE);
     }
-}
-
-/* ------------------------------------------------------------------------------------------------------------ fibers */
-
-static struct fiber *fiber_new(struct fiber *parent)
-{
-    struct fiber *fiber = alloc(sizeof *fiber);
-    fiber->kids_end = &fiber->kids;
-    model.fibers++;
-    if (parent != NULL) {
-        fiber->context = parent->context;
-        memcpy(fiber->keys, parent->keys, sizeof fiber->keys);
-        *parent->kids_end = fiber;
-        parent->kids_end = &fiber->next;
-    }
-    return fiber;
-}
-
-/* A fiber that ends while it holds locks ends as a panic that says so. */
-static struct result ended(struct result r)
-{
-    bool holds = false;
-    for (unsigned i = 0; i < OBJECTS; i++)
-        if (is_lock(i) && model.locked[i] > 0) {
-            holds = true;
-            model.locked[i] = 0;
-        }
-    return holds ? merged(r, panic(COIR_MISUSE)) : r;
-}
-
-static const struct scope nothing_in_scope = { .again = -1 };
-
-static struct value fork_made(struct fiber *parent, struct made *made)
-{
-    struct fiber *fiber = fiber_new(parent);
-    struct value handle = holding(HANDLE);
-    handle.object->fiber = fiber;
-    fiber->result = is_too_long() ? ok_none() : evaluate(fiber, made);
-    return handle;
-}
-
-static struct value fork_term(struct fiber *parent, const struct term *term)
-{
-    return fork_made(parent, make_io(term, &nothing_in_scope));
-}
-
-/* What one who asks for the fiber's result is given. What cannot be shared goes to the first. */
-static struct result asked_for(struct fiber *fiber)
-{
-    fiber->is_seen = true;
-    if (can_share_result(&fiber->result))
-        return share_result(&fiber->result);
-    struct result r = fiber->result;
-    fiber->result = panic(COIR_MISUSE);
-    return r;
-}
-
-static struct result join(struct value handle)
-{
-    if (handle.object->fiber->result.tag != COIR_CANCELED)
-        return asked_for(handle.object->fiber);
-    return result_of(COIR_ERROR, error("coir", COIR_CHILD_CANCELED, 0));
-}
-
-static struct result wait_for(size_t count, const struct value *handles)
-{
-    struct value *boxes = alloc((count + 1) * sizeof *boxes);
-    for (size_t i = 0; i < count; i++)
-        boxes[i] = box(asked_for(handles[i].object->fiber));
-    return ok(list(count, boxes));
-}
-
-static struct result fork_one(struct fiber *fiber, struct made *made)
-{
-    struct value handle = fork_term(fiber, made->term->kids[0]);
-    switch ((enum fork)made->term->how) {
-    case FORK_HANDLE:   return ok(handle);
-    case FORK_JOIN:     return join(handle);
-    case FORK_WAIT:     return wait_for(1, &handle);
-    case FORK_DETACHED: break;
-    }
-    return ok_none();
-}
-
-static struct result look_at(struct look_at look, size_t count, const struct value *handles)
-{
-    if (count == 0 && look.look == LOOK_WAIT_ANY)
-        return panic(EINVAL);
-    if (count == 0 && look.look != LOOK_WAIT_ALL)
-        return ok_none();
-    switch ((enum look)look.look) {
-    case LOOK_JOIN: case LOOK_JOIN_ELSEWHERE: return join(handles[look.index % count]);
-    case LOOK_WAIT:     return wait_for(1, &handles[look.index % count]);
-    case LOOK_WAIT_ALL: return wait_for(count, handles);
-    default:            return ok_none();               /* which one ends first is not determined; build.c looks that it has */
-    }
-}
-
-/* Of what a term gave: a handle, a list of them, or something else. */
-static struct result wait_for_it(const struct term *term, struct result r)
-{
-    if (r.tag != COIR_OK)
-        return r;
-    size_t count = r.value.shape == LIST ? r.value.object->count : 1;
-    const struct value *handles = r.value.shape == LIST ? r.value.object->items : &r.value;
-    bool are_fibers = term->how != WAITING_JOIN || r.value.shape == HANDLE;
-    for (size_t i = 0; i < count; i++)
-        are_fibers &= handles[i].shape == HANDLE;
-    struct result given;
-    if (!are_fibers)
-        given = panic(term->how == WAITING_JOIN ? ENOMEM : EINVAL);     /* the handle that there is not, is NULL */
-    else if (term->how == WAITING_JOIN)
-        given = join(r.value);
-    else if (term->how == WAITING_ALL)
-        given = wait_for(count, handles);
-    else
-        given = count == 0 ? panic(EINVAL) : ok_none();
-    drop(r.value);
-    return given;
-}
-
-static struct result parallel(struct fiber *fiber, struct made *made)
-{
-    const struct term *term = made->term;
-    struct value handles[TERM_KIDS];
-    struct gathered gathered = { 0 };
-    struct result r = ok_none();
-    for (size_t i = 0; i < term->count; i++)
-        handles[i] = fork_term(fiber, term->kids[i]);
-    if (term->how == PARALLEL_HANDLES)
-        return ok(list(term->count, handles));
-    for (size_t i = 0; i < term->looks_count; i++) {
-        r = look_at(term->looks[i], term->count, handles);
-        if (term->how == PARALLEL_EACH)
-            r = ok(box(r));
-        if (!gather(&gathered, r))
-            break;
-    }
-    return term->how == PARALLEL_LAST ? r : all_of(&gathered);
-}
-
-static struct result alike(struct fiber *fiber, struct made *made)
-{
-    struct made *shared = make_io(made->term->kids[0], &nothing_in_scope);
-    struct value handles[3];
-    for (size_t i = 0; i < 3; i++)
-        handles[i] = fork_made(fiber, shared);
-    return wait_for(3, handles);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- evaluate */
@@ -871,7 +792,7 @@ static struct result bad(struct made *made)
 
 static struct result deferred(struct fiber *fiber, const struct term *term)
 {
-    tell(fiber, term, &none);
+    model_tell(fiber, term, &none);
     return term->how == DEFER_BROKEN ? panic(COIR_MISUSE) : result_of((coir_tag)term->how, make(term->value, true));
 }
 
@@ -880,11 +801,11 @@ static struct result look(struct fiber *fiber, struct made *made)
     const struct value *bound = &made->scope->bound[made->term->which];
     if (!made->scope->is_bound[made->term->which])
         return ok_none();
-    tell(fiber, made->term, bound);
+    model_tell(fiber, made->term, bound);
     return ok(plain(number_of(bound)));
 }
 
-static struct result variable(struct fiber *fiber, struct made *made) { return made != NULL ? evaluate(fiber, made) : ok_none(); }
+struct result variable(struct fiber *fiber, struct made *made) { return made != NULL ? model_evaluate(fiber, made) : ok_none(); }
 
 static struct result again(struct made *made)
 {
@@ -901,7 +822,7 @@ static struct result again(struct made *made)
 
 static struct result async(struct fiber *fiber, const struct term *term)
 {
-    tell(fiber, term, &none);
+    model_tell(fiber, term, &none);
     switch ((enum async)term->how) {
     case ASYNC_ERROR: case ASYNC_AFAR_TWICE: return result_of(COIR_ERROR, make(term->value, true));
     case ASYNC_PANIC:   return result_of(COIR_PANIC, make(term->value, true));
@@ -933,7 +854,7 @@ static struct result contra_map(struct fiber *fiber, struct made *made)
 
 static struct result with_carried(struct fiber *fiber, struct made *made, struct value *place)
 {
-    struct value v = need(made), outside = *place;
+    struct value v = model_need(made), outside = *place;
     if (v.shape == BROKEN)
         return ok(v);
     *place = v;
@@ -976,7 +897,7 @@ static struct result twice(struct fiber *fiber, struct made *made)
         return evaluate_kid(fiber, made, 0);
     case TWICE_FINALLY: break;
     }
-    return merged(r, evaluate_kid(fiber, made, 0));
+    return then_finalizer(fiber, made, 0, r);
 }
 
 /* The code of an error, or of plain bits that are an int. */
@@ -989,8 +910,12 @@ static struct result always(struct fiber *fiber, struct made *made, struct resul
 {
     if (r.tag == COIR_CANCELED)
         return r;
-    if (r.tag != COIR_OK)
-        return merged(r, evaluate_kid(fiber, made, 1));
+    if (r.tag != COIR_OK) {
+        model_effect(fiber);                            /* what is canceled from now on has that failure behind it */
+        r = merged(r, evaluate_kid(fiber, made, 1));
+        model_effect(fiber);                            /* and who is given all of it can drop it */
+        return r;
+    }
     drop(r.value);
     return evaluate_kid(fiber, made, 1);
 }
@@ -1002,11 +927,11 @@ static struct result continued(struct fiber *fiber, struct made *made)
     struct result r = evaluate_kid(fiber, made, 0);
     switch (term->op) {
     case OP_MAP:       return map(fiber, term, r);
-    case OP_MAP_ERROR: return map_failures(fiber, term, r, COIR_ERROR);
-    case OP_MAP_PANIC: return map_failures(fiber, term, r, COIR_PANIC);
+    case OP_MAP_ERROR: return model_map_failures(fiber, term, r, COIR_ERROR);
+    case OP_MAP_PANIC: return model_map_failures(fiber, term, r, COIR_PANIC);
     case OP_TAP:
         if (r.tag == COIR_OK)
-            tell(fiber, term, &r.value);
+            model_tell(fiber, term, &r.value);
         return r;
     case OP_FLATTEN:   return term->how == FLATTEN_IO ? r : flatten(r);
     case OP_ATTEMPT:   return r.tag == COIR_CANCELED ? r : ok(box(r));
@@ -1015,7 +940,7 @@ static struct result continued(struct fiber *fiber, struct made *made)
         return r;
     case OP_NAMED: case OP_OWNS:
         return r;
-    case OP_WAIT_FOR:  return wait_for_it(term, r);
+    case OP_WAIT_FOR:  return model_wait_for_it(fiber, term, r);
     case OP_THEN:
         if (r.tag != COIR_OK)
             return r;
@@ -1027,8 +952,8 @@ static struct result continued(struct fiber *fiber, struct made *made)
             return r;
         drop_result(&r);
         return evaluate_kid(fiber, made, 1);
-    case OP_FINALLY:   return merged(r, evaluate_kid(fiber, made, 1));
-    case OP_ON_CANCEL: return r.tag == COIR_CANCELED ? merged(r, evaluate_kid(fiber, made, 1)) : r;
+    case OP_FINALLY:   return then_finalizer(fiber, made, 1, r);
+    case OP_ON_CANCEL: return r.tag == COIR_CANCELED ? then_finalizer(fiber, made, 1, r) : r;
     case OP_ALWAYS:    return always(fiber, made, r);
     case OP_FLAT_MAP:  return r.tag == COIR_OK ? use(fiber, made, made->scope, r.value) : r;
     case OP_CATCH:     return handle(fiber, made, r, COIR_ERROR);
@@ -1039,16 +964,16 @@ static struct result continued(struct fiber *fiber, struct made *made)
     }
 }
 
-static struct result evaluate(struct fiber *fiber, struct made *made)
+static struct result evaluate_here(struct fiber *fiber, struct made *made)
 {
     const struct term *term = made->term;
-    if (++model.steps > STEPS_MAX)
-        return ok_none();
+    if (random_is_resource(term->op))
+        return model_use_for_nothing(fiber, made);
     switch (term->op) {
     case OP_UNIT: case OP_YIELD: case OP_SLEEP: case OP_SELF: case OP_NOW:
         return ok_none();
-    case OP_PURE:       return ok(need(made));
-    case OP_FAIL:       return result_of(COIR_ERROR, need(made));
+    case OP_PURE:       return ok(model_need(made));
+    case OP_FAIL:       return result_of(COIR_ERROR, model_need(made));
     case OP_FAILF:      return result_of(COIR_ERROR, error("", term->times, 'f'));
     case OP_PANICF:     return panic(COIR_MISUSE);
     case OP_RESULT:     return from_result(made);
@@ -1058,15 +983,20 @@ static struct result evaluate(struct fiber *fiber, struct made *made)
     case OP_VAR:        return variable(fiber, made->scope->variables[term->which]);
     case OP_AGAIN:      return again(made);
     case OP_ASK: case OP_READ:
-        tell(fiber, term, &fiber->context);
+        model_tell(fiber, term, &fiber->context);
         return ok(plain(number_of(&fiber->context)));
     case OP_KEY_GET:    return ok(share(&fiber->keys[term->which]));
-    case OP_NEVER:      return panic(COIR_DEADLOCK);
+    case OP_NEVER:      return model_wait_for_ever(fiber);
+    case OP_CANCEL_SELF: return model_cancel_self(fiber, term);
+    case OP_MASK_SEEN:  return model_mask_seen(fiber, term);
+    case OP_STALL:      return model_stall(fiber, made);
+    case OP_UNCANCELABLE: case OP_CANCELABLE: case OP_TIMEOUT: case OP_TIMEOUT_TO:
+        return model_around(fiber, made);
     case OP_ASYNC:      return async(fiber, term);
     case OP_MEET:       return result_of((coir_tag)term->how, make(term->value, true));
     case OP_AS: {
-        struct result r = evaluate_kid(fiber, made, 0);
-        return r.tag == COIR_OK ? as(r, need(made)) : r;
+        struct value v = model_need(made);                    /* the run needs it, whether or not it comes to give it */
+        return as(evaluate_kid(fiber, made, 0), v);
     }
     case OP_WHEN:       return term->times % 2 == 1 ? evaluate_kid(fiber, made, 0) : ok_none();
     case OP_LOCAL:      return with_carried(fiber, made, &fiber->context);
@@ -1078,12 +1008,12 @@ static struct result evaluate(struct fiber *fiber, struct made *made)
     case OP_WHILE:      return while_going_on(fiber, made);
     case OP_REC:        return call_itself(fiber, made, term->times % 4);
     case OP_SUSPEND:
-        tell(fiber, term, &none);
+        model_tell(fiber, term, &none);
         return term->how == SUSPEND_NOTHING ? panic(ENOMEM)
-               : term->how == SUSPEND_READY ? evaluate_ready(fiber, made)
+               : term->how == SUSPEND_READY ? model_ready(fiber, made)
                                             : evaluate_body(fiber, made, made->scope);
     case OP_CALL: {
-        struct value v = need(made);
+        struct value v = model_need(made);
         return v.shape == BROKEN ? ok(v) : use(fiber, made, made->scope, v);
     }
     case OP_TRAVERSE:   return traverse(fiber, made);
@@ -1095,108 +1025,53 @@ static struct result evaluate(struct fiber *fiber, struct made *made)
     case OP_SEQUENCE:   return sequence(fiber, made);
     case OP_ZIP:        return zip(fiber, made);
     case OP_ROUTINE:    return routine(fiber, made);
+    case OP_BRACKET:    return model_bracket(fiber, made);
+    case OP_USE:        return model_use(fiber, made);
     case OP_HOLD:       return hold(fiber, made);
-    case OP_TRY:        return try_object(term);
+    case OP_TRY:        return try_object(fiber, term);
     case OP_ASK_WRONG:  return ask_wrong(term);
     case OP_WAIT_SELF:  return panic(COIR_DEADLOCK);
     case OP_RELEASE_FREE: return release_free(term);
-    case OP_ACQUIRE:    return take_object(term);
-    case OP_RELEASE:    return give_object(term);
-    case OP_FORK:       return fork_one(fiber, made);
-    case OP_PARALLEL:   return parallel(fiber, made);
-    case OP_ALIKE:      return alike(fiber, made);
+    case OP_ACQUIRE:    return model_take_object(fiber, term);
+    case OP_RELEASE:    return model_give_object(term);
+    case OP_FORK:       return model_fork(fiber, made);
+    case OP_PARALLEL:   return model_parallel(fiber, made);
+    case OP_HUNT:       return model_hunt(fiber, made);
+    case OP_GROUP:      return model_group(fiber, made);
+    case OP_ITEMS:      return model_items(fiber, made);
+    case OP_NURSERY:    return model_nursery(fiber, made);
+    case OP_ALIKE:      return model_alike(fiber, made);
     default:            return continued(fiber, made);
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------- the whole program */
-
-/* The failures that nobody can look at any more. */
-static void add_unseen(const struct fiber *fiber, struct text *texts, size_t *count)
+/* Whether a cancellation inside of it, or behind, is another than one before: by its finalizers, or by what it has done. */
+static bool has_effect(const struct term *term)
 {
-    bool has_failed = fiber->result.tag == COIR_ERROR || fiber->result.tag == COIR_PANIC || fiber->result.also_count > 0;
-    if (has_failed && !fiber->is_seen && !fiber->is_main)
-        add_result(&texts[(*count)++], &fiber->result);
-    for (const struct fiber *kid = fiber->kids; kid != NULL; kid = kid->next)
-        add_unseen(kid, texts, count);
-}
-
-static int by_text(const void *a, const void *b) { return strcmp(((const struct text *)a)->chars, ((const struct text *)b)->chars); }
-
-static void add_all_unseen(struct text *text, const struct fiber *main_fiber)
-{
-    struct text *texts = calloc(model.fibers, sizeof *texts);
-    size_t count = 0;
-    if (texts == NULL)
-        abort();
-    add_unseen(main_fiber, texts, &count);
-    qsort(texts, count, sizeof *texts, by_text);
-    for (size_t i = 0; i < count; i++) {
-        random_add(text, "unseen: %s\n", texts[i].chars);
-        free(texts[i].chars);
-    }
-    free(texts);
-}
-
-static void add_fiber(struct text *text, struct fiber *fiber, const char *name)
-{
-    random_add(text, "%s:%s\n", name, fiber->trace.chars != NULL ? fiber->trace.chars : "");
-    free(fiber->trace.chars);
-    int i = 0;
-    for (struct fiber *kid = fiber->kids; kid != NULL; kid = kid->next, i++) {
-        char kid_name[100];
-        snprintf(kid_name, sizeof kid_name, "%s.%d", name, i);
-        add_fiber(text, kid, kid_name);
+    switch (term->op) {
+    case OP_FINALLY: case OP_FINALLY_FN: case OP_ON_CANCEL: case OP_HOLD: case OP_TRY: case OP_ACQUIRE: case OP_RELEASE: case OP_BRACKET: case OP_USE:
+    case OP_FORK: case OP_PARALLEL: case OP_ALIKE: case OP_HUNT: case OP_GROUP: case OP_ITEMS: case OP_NURSERY:
+        return true;
+    case OP_ROUTINE: return term->which == 1 || random_holds(term);
+    case OP_TWICE:   return term->how == TWICE_FINALLY;
+    case OP_REC:     return term->how == REC_FINALLY;
+    default:         return random_is_resource(term->op);
     }
 }
 
-static void run_main(struct text *text, struct made *root)
+struct result model_evaluate(struct fiber *fiber, struct made *made)
 {
-    struct fiber *fiber = fiber_new(NULL);
-    fiber->is_main = true;
-    fiber->context = make(model.program->context, false);
-    for (int i = 0; i < KEYS; i++)
-        fiber->keys[i] = plain(i);
-    struct result r = ended(evaluate(fiber, root));
-    random_add(text, "result: ");
-    add_result(text, &r);
-    random_add(text, "\n");
-    drop_result(&r);
-    add_fiber(text, fiber, "main");
-    add_all_unseen(text, fiber);
-}
-
-static bool permits_are_back(void)
-{
-    bool are_back = true;
-    for (unsigned i = 0; i < OBJECTS; i++)
-        are_back &= is_lock(i) || model.available[i] == permits_of(i);
-    return are_back;
-}
-
-char *random_expected(const struct program *program)
-{
-    struct text text = { 0 };
-    memset(&model, 0, sizeof model);
-    heap.born = 0;
-    model.program = program;
-    for (unsigned i = 0; i < OBJECTS; i++)
-        model.available[i] = permits_of(i);
-    struct made *root = make_io(program->root, &nothing_in_scope);
-    run_main(&text, root);
-    if (program->runs_twice && permits_are_back())
-        run_main(&text, root);
-    for (unsigned i = 0; i < OBJECTS; i++)
-        if (is_lock(i))
-            random_add(&text, "object %u: free, entered %d times\n", i, model.entered[i]);
-        else
-            random_add(&text, "object %u: %lld permits, entered %d times\n", i, (long long)model.available[i], model.entered[i]);
-    random_add(&text, "left: 0 things, 0 owned\n");
-    bool is_long = is_too_long();
-    random_free_all(&heap.arena);
-    if (is_long) {
-        free(text.chars);
-        return NULL;
-    }
-    return text.chars;
+    struct result r;
+    model.steps++;
+    if (is_over())
+        return ok_none();
+    if (model_seen(fiber, &r))
+        return r;
+    note_ran(made->term);
+    if (!has_effect(made->term))
+        return evaluate_here(fiber, made);
+    model_effect(fiber);
+    r = evaluate_here(fiber, made);
+    model_effect(fiber);
+    return r;
 }

@@ -18,7 +18,9 @@ enum shape { PLAIN, THING, SOLE, STRING, ERROR, LIST, BOX, HANDLE, AGAIN, BROKEN
 
 struct value { enum shape shape; int64_t n; struct object *object; };       /* BROKEN: a panic value; n is its code */
 struct failure { coir_tag tag; struct value value; };
-struct result { coir_tag tag; struct value value; size_t also_count; struct failure *also; };
+struct mark;
+/* `meant`: of one that is canceled: the scope whose cancellation it is; NULL: it was no request that was seen. */
+struct result { coir_tag tag; struct value value; size_t also_count; struct failure *also; const struct mark *meant; };
 
 struct object {
     int      owners;
@@ -34,7 +36,8 @@ struct object {
 };
 
 /* What values live in, and how many things that callbacks bore are alive. */
-static struct { struct arena arena; int born; } heap;
+struct heap { struct arena arena; int born; };
+extern struct heap heap;
 
 static inline void *alloc(size_t size) { return random_alloc(&heap.arena, size); }
 
@@ -90,6 +93,7 @@ static inline struct value box(struct result result)
 {
     struct value v = holding(BOX);
     v.object->result = result;
+    v.object->result.meant = NULL;                      /* what comes out of it is none of this fiber's */
     return v;
 }
 
@@ -170,7 +174,7 @@ static inline struct value make(struct plan plan, bool is_born)
     }
     struct failure *further = alloc(sizeof *further);
     *further = (struct failure){ COIR_ERROR, plain(n + 1) };
-    return box((struct result){ COIR_ERROR, plain(n), 1, further });
+    return box((struct result){ COIR_ERROR, plain(n), 1, further, NULL });
 }
 
 /* See uncount() in build.c. */
@@ -226,6 +230,7 @@ static inline struct result share_result(const struct result *r)
     if (!can_share_result(r))
         return panic(COIR_MISUSE);
     struct result shared = *r;
+    shared.meant = NULL;
     (void)share(&r->value);
     shared.also = alloc(r->also_count * sizeof *r->also);
     for (size_t i = 0; i < r->also_count; i++)
@@ -256,7 +261,34 @@ static inline struct result merged(struct result first, struct result second)
     for (size_t i = 0; i < second.also_count; i++)
         whole.also[count++] = second.also[i];
     whole.also_count = count;
+    if (first.tag == COIR_CANCELED && first.meant == NULL)
+        whole.meant = second.meant;
     return whole;
+}
+
+/* The most severe of what stands in a failure comes to the front. */
+static inline struct result settled(struct result r)
+{
+    size_t worst = r.also_count;
+    for (size_t i = 0; i < r.also_count; i++)
+        if (r.also[i].tag > (worst < r.also_count ? r.also[worst].tag : r.tag))
+            worst = i;
+    if (worst == r.also_count)
+        return r;
+    struct failure front = r.also[worst];
+    memmove(r.also + 1, r.also, worst * sizeof *r.also);
+    r.also[0] = (struct failure){ r.tag, r.value };
+    r.tag = front.tag;
+    r.value = front.value;
+    return r;
+}
+
+/* Failures that nobody took, in place of a result: OK if there are none. */
+static inline struct result of_failures(size_t count, struct failure *failures)
+{
+    if (count == 0)
+        return ok_none();
+    return settled((struct result){ failures[0].tag, failures[0].value, count - 1, failures + 1, NULL });
 }
 
 /* The panic of a handler that broke its promise: the failure that it had been given, what it took out of it excepted, stays behind it. */
@@ -266,7 +298,7 @@ static inline struct result broken_handler(struct result broke, struct result fa
     also[0] = (struct failure){ failure.tag, failure.value };
     if (failure.also_count > 0)
         memcpy(also + 1, failure.also, failure.also_count * sizeof *also);
-    return (struct result){ broke.tag, broke.value, failure.also_count + 1, also };
+    return (struct result){ broke.tag, broke.value, failure.also_count + 1, also, NULL };
 }
 
 /* ---------------------------------------------------------------------------------------------------------- as texts */

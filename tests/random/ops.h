@@ -8,7 +8,8 @@
  *   value    CARRIES: a value that its io holds from the beginning; BEARS: one that a callback makes; NONE
  *   weight   how often it is drawn, in comparison; 0: not by itself
  *   where    EVERYWHERE; ALONE, BESIDE: in programs of one fiber, of several; UNHELD: where no lock and no permit is held; FIRST: likewise,
- *            and only in the main fiber
+ *            and only in the main fiber; CALLED_OFF: where a time-out that fires stands around it; RESOURCE: where a resource
+ *            is wanted; CALM: beside others, where nobody waits for a verdict
  *
  * What a line means stands twice: build.c makes the io of it, evaluate.c says what must come out.
  */
@@ -33,6 +34,9 @@ OP(SLEEP,         "sleep",        0,    0,      SLEEP,    NONE,    2,      EVERY
 OP(NOW,           "now",          0,    0,      PLAIN,    NONE,    1,      EVERYWHERE)
 OP(NEVER,         "never",        0,    0,      PLAIN,    NONE,    1,      UNHELD)
 OP(ASYNC,         "async",        0,    0,      ASYNC,    BEARS,   5,      EVERYWHERE)
+OP(CANCEL_SELF,   "cancel_self",  0,    0,      PLAIN,    NONE,    2,      EVERYWHERE)
+OP(MASK_SEEN,     "is_masked",    0,    0,      PLAIN,    NONE,    4,      EVERYWHERE)
+OP(STALL,         "wait to be called off", 0, 0, STALL,   NONE,    40,     CALLED_OFF)
 OP(MEET,          "async, resumed by a fiber", 0, 0, TAGS, BEARS,  4,      BESIDE)
 
 OP(MAP,           "map",          1,    0,      MAP,      NONE,    10,     EVERYWHERE)
@@ -49,6 +53,9 @@ OP(WHEN,          "when",         1,    0,      PLAIN,    NONE,    1,      EVERY
 OP(LOCAL,         "local",        1,    0,      PLAIN,    CARRIES, 4,      EVERYWHERE)
 OP(CONTRA_MAP,    "contra_map",   1,    0,      CONTEXT,  BEARS,   3,      EVERYWHERE)
 OP(WITH_KEY,      "with_key",     1,    0,      PLAIN,    CARRIES, 4,      EVERYWHERE)
+OP(UNCANCELABLE,  "uncancelable", 1,    0,      PLAIN,    NONE,    8,      EVERYWHERE)
+OP(CANCELABLE,    "cancelable",   1,    0,      PLAIN,    NONE,    6,      EVERYWHERE)
+OP(TIMEOUT,       "timeout",      1,    0,      LIMIT,    NONE,    8,      EVERYWHERE)
 OP(REPEAT,        "repeat",       1,    0,      PLAIN,    NONE,    3,      EVERYWHERE)
 OP(RETRY,         "once more",    1,    0,      RETRY,    NONE,    4,      EVERYWHERE)
 OP(FOREVER,       "forever",      1,    0,      PLAIN,    BEARS,   2,      EVERYWHERE)
@@ -63,6 +70,7 @@ OP(TWICE,         "twice",        1,    0,      TWICE,    NONE,    4,      EVERY
 
 OP(THEN,          "then",         2,    0,      PLAIN,    NONE,    8,      EVERYWHERE)
 OP(THEN_KEEP,     "then_keep",    2,    0,      PLAIN,    NONE,    4,      EVERYWHERE)
+OP(TIMEOUT_TO,    "timeout_to",   2,    0,      LIMIT,    NONE,    5,      EVERYWHERE)
 OP(OR_ELSE,       "or_else",      2,    0,      PLAIN,    NONE,    4,      EVERYWHERE)
 OP(CATCH_CODE,    "catch_code",   2,    0,      PLAIN,    NONE,    3,      EVERYWHERE)
 OP(FINALLY,       "finally",      2,    0,      PLAIN,    NONE,    6,      EVERYWHERE)
@@ -81,6 +89,22 @@ OP(ZIP,           "zip",          MANY, 0,      PLAIN,    NONE,    4,      EVERY
 OP(ROUTINE,       "do",           4,    4,      ROUTINE,  NONE,    12,     EVERYWHERE)
 
 OP(HOLD,          "hold",         1,    0,      HOLD,     NONE,    12,     EVERYWHERE)
+OP(BRACKET,       "bracket",      3,    2,      BRACKET,  NONE,    8,      EVERYWHERE)
+OP(USE,           "use",          2,    1,      USING,    NONE,    14,     EVERYWHERE)
+OP(NEW,           "resource_new", 2,    1,      RELEASE,  NONE,    12,     RESOURCE)
+OP(DROPS,         "resource_drops", 1,  0,      DROPS,    NONE,    4,      RESOURCE)
+OP(MAKE,          "resource_suspend", 1, 1,     MAKE,     NONE,    3,      RESOURCE)
+OP(HELD_MAP,      "resource_map", 1,    0,      HELD,     NONE,    4,      RESOURCE)
+OP(HELD_FLAT_MAP, "resource_flat_map", 2, 1,    MAKE,     NONE,    5,      RESOURCE)
+OP(HELD_THEN,     "resource_then", 2,   0,      PLAIN,    NONE,    5,      RESOURCE)
+OP(HELD_ZIP,      "resource_zip", MANY, 0,      PLAIN,    NONE,    5,      RESOURCE)
+OP(HELD_CATCH,    "resource_catch", 2,  1,      MAKE,     NONE,    5,      RESOURCE)
+OP(HELD_RECOVER,  "resource_recover", 2, 1,     MAKE,     NONE,    4,      RESOURCE)
+OP(HELD_MAP_ERROR, "resource_map_error", 1, 0,  MAP,      NONE,    3,      RESOURCE)
+OP(HELD_ATTEMPT,  "resource_attempt", 1, 0,     PLAIN,    NONE,    4,      RESOURCE)
+OP(HELD_FINALLY,  "resource_finally", 2, 0,     PLAIN,    NONE,    4,      RESOURCE)
+OP(HELD_LOCAL,    "resource_local", 1,  0,      PLAIN,    CARRIES, 3,      RESOURCE)
+OP(HELD_OBJECT,   "lock_held, permits", 1, 0,   PLAIN,    NONE,    5,      RESOURCE)
 OP(TRY,           "try",          0,    0,      PLAIN,    NONE,    4,      EVERYWHERE)
 OP(WAIT_SELF,     "wait for itself", 0, 0,      WAIT,     NONE,    1,      EVERYWHERE)
 OP(WAIT_FOR,      "wait for it",  1,    0,      WAIT,     NONE,    4,      FIRST)
@@ -92,3 +116,7 @@ OP(RELEASE,       "release",      0,    0,      PLAIN,    NONE,    4,      ALONE
 OP(FORK,          "fork",         1,    1,      FORK,     NONE,    8,      BESIDE)
 OP(PARALLEL,      "parallel",     MANY, MANY,   PARALLEL, NONE,    12,     BESIDE)
 OP(ALIKE,         "alike",        1,    1,      PLAIN,    NONE,    4,      BESIDE)
+OP(HUNT,          "fork, cancel", 1,    1,      HUNT,     NONE,    14,     CALM)
+OP(GROUP,         "side by side", MANY, MANY,   GROUP,    NONE,    18,     BESIDE)
+OP(ITEMS,         "par_traverse", 1,    1,      ITEMS,    NONE,    6,      BESIDE)
+OP(NURSERY,       "scope",        MANY, MANY,   NURSERY,  NONE,    10,     BESIDE)

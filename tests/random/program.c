@@ -3,6 +3,8 @@
  */
 #include "random/program.h"
 
+#include <coir.h>
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +108,18 @@ static const char *const use_names[]      = { "leave", "drop", "give", "fail wit
                                               "keep share", "as context", "as key", "call", "owned by body", "second item", "unbox",
                                               "NULL", "drop, NULL", "ready body" };
 static const char *const retry_names[]    = { "after errors", "after values", "after either" };
+static const char *const limit_names[]    = { "never", "late", "soon", "at once" };
+static const char *const stall_names[]    = { "looking", "never", "asleep", "permits", "callback, value", "callback, error", "callback, panic" };
+static const char *const bracket_names[]  = { "bodies", "use gives NULL", "release gives NULL", "release drops it" };
+static const char *const using_names[]    = { "use", "with", "use gives NULL" };
+static const char *const release_names[]  = { "body", "unit", "drop", "NULL" };
+static const char *const drops_names[]    = { "drops", "lift" };
+static const char *const make_names[]     = { "body", "drop", "NULL" };
+static const char *const held_names[]     = { "its number", "bear a thing", "share", "panic value" };
+static const char *const hunt_names[]     = { "when it waits for that", "at once", "when it has ended" };
+static const char *const group_names[]    = { "race", "race_ok", "par_zip", "both", "par_zip_all" };
+static const char *const items_names[]    = { "values", "NULL", "boxes", "boxes, NULL" };
+static const char *const nursery_names[]  = { "scope", "supervise", "drain at once", "drain soon", "drain late" };
 static const char *const twice_names[]    = { "attempt, then again", "zip", "or else", "finally" };
 static const char *const redeem_names[]   = { "leave", "give", "box", "take the value", "NULL", "drop, NULL", "ready body" };
 static const char *const final_names[]    = { "body", "unit", "NULL", "ready body" };
@@ -126,7 +140,11 @@ const struct ways_facts random_ways[WAYS] = {
     [WAYS_USE] = LIST(use_names),           [WAYS_TWICE] = LIST(twice_names),      [WAYS_REDEEM] = LIST(redeem_names),
     [WAYS_FINAL] = LIST(final_names),       [WAYS_ROUTINE] = LIST(routine_names),  [WAYS_HOLD] = LIST(hold_names),
     [WAYS_WRONG] = LIST(wrong_names),       [WAYS_FORK] = LIST(fork_names),        [WAYS_PARALLEL] = LIST(parallel_names),
-    [WAYS_WAIT] = LIST(wait_names),         [WAYS_RETRY] = LIST(retry_names),
+    [WAYS_WAIT] = LIST(wait_names),         [WAYS_RETRY] = LIST(retry_names),      [WAYS_LIMIT] = LIST(limit_names),
+    [WAYS_STALL] = LIST(stall_names),       [WAYS_BRACKET] = LIST(bracket_names),  [WAYS_USING] = LIST(using_names),
+    [WAYS_RELEASE] = LIST(release_names),   [WAYS_DROPS] = LIST(drops_names),      [WAYS_MAKE] = LIST(make_names),
+    [WAYS_HELD] = LIST(held_names),         [WAYS_HUNT] = LIST(hunt_names),        [WAYS_GROUP] = LIST(group_names),
+    [WAYS_ITEMS] = LIST(items_names),       [WAYS_NURSERY] = LIST(nursery_names),
 };
 
 enum value { VALUE_NONE, VALUE_CARRIES, VALUE_BEARS };
@@ -137,7 +155,7 @@ const struct op_facts random_ops[OPS] = {
 #undef OP
 };
 
-enum where { EVERYWHERE, ALONE, BESIDE, UNHELD, FIRST };
+enum where { EVERYWHERE, ALONE, BESIDE, UNHELD, FIRST, CALLED_OFF, RESOURCE, CALM };
 static const struct { unsigned weight; enum where where; } odds[OPS] = {
 #define OP(name, shown, kids, bodies, ways, value, weight, where) [OP_##name] = { weight, where },
 #include "random/ops.h"
@@ -151,7 +169,56 @@ bool random_is_ready(const struct term *term)
     case WAYS_REDEEM:  return term->how == REDEEM_READY;
     case WAYS_FINAL:   return term->how == FINAL_READY;
     case WAYS_SUSPEND: return term->how == SUSPEND_READY;
+    case WAYS_USING:   return term->how == USING_WITH;
     default:           return false;
+    }
+}
+
+bool random_is_resource(enum op op) { return odds[op].where == RESOURCE; }
+
+bool random_takes_resource(const struct term *term, size_t i)
+{
+    switch (term->op) {
+    case OP_ROUTINE: return i == 1 && random_holds(term);
+    case OP_USE: case OP_HELD_FINALLY:
+        return i == 0;
+    case OP_NEW: case OP_DROPS:
+        return false;
+    default:         return random_is_resource(term->op);
+    }
+}
+
+bool random_is_sure(const struct term *term)
+{
+    bool is_made_sure = (term->which & 1) != 0;
+    if (term->op == OP_GROUP)
+        return term->how == GROUP_RACE || is_made_sure;
+    return term->how == NURSERY_AT_ONCE || term->how == NURSERY_SOON || is_made_sure;
+}
+
+bool random_is_hunted(const struct program *program, const struct term *term, size_t i)
+{
+    if (!program->is_calm)
+        return false;
+    if (term->op == OP_HUNT)
+        return term->how != HUNT_ENDED;
+    return (term->op == OP_GROUP || term->op == OP_NURSERY) && i > 0 && random_is_sure(term);
+}
+
+bool random_is_masked(const struct term *term, size_t i)
+{
+    if (random_is_resource(term->op) || random_takes_resource(term, i))
+        return true;
+    switch (term->op) {
+    case OP_UNCANCELABLE: return true;
+    case OP_LET:          return i == 0;                /* its io runs who knows where */
+    case OP_REC:          return term->how == REC_FINALLY;
+    case OP_TWICE:        return term->how == TWICE_FINALLY;
+    case OP_FINALLY: case OP_ON_CANCEL: case OP_FINALLY_FN: case OP_ON_FAILURE:
+        return i == 1;
+    case OP_ROUTINE:      return i == 3;
+    case OP_BRACKET:      return i != 1;
+    default:              return false;
     }
 }
 
@@ -166,11 +233,15 @@ bool random_is_ready(const struct term *term)
  *   floors   what `held` may be at most where a variable is run
  *   is_child not the main fiber: who is given a result that cannot be shared would depend on who asks first
  *   is_crowd several fibers run this very io: what cannot be shared would go to the quickest of them
+ *   is_exposed a cancellation may come at any instruction: so nothing is acquired bare
+ *   is_due   a time-out around it, in its fiber, fires sooner or later
+ *   is_hunted somebody will call its fiber off, if it waits for that. Not where something is held, for which the one who will may have to wait
+ *   is_resource a resource is wanted
  */
 struct place {
     int  slots, variables, held;
     int  floors[SLOTS];
-    bool is_own, in_iterate, is_child, is_crowd;
+    bool is_own, in_iterate, is_child, is_crowd, is_exposed, is_due, is_hunted, is_resource;
     int  depth;
 };
 
@@ -198,6 +269,8 @@ static struct plan draw_plan(struct drawing *drawing, bool is_crowd)
 static bool may_stand(const struct drawing *drawing, const struct place *place, enum op op)
 {
     bool is_leaf = random_ops[op].kids == 0;
+    if (random_is_resource(op) ? !place->is_resource : place->is_resource && !is_leaf)
+        return false;
     if (!is_leaf && (drawing->left <= 0 || place->depth >= DEPTH_MAX))
         return false;
     switch (op) {
@@ -205,7 +278,12 @@ static bool may_stand(const struct drawing *drawing, const struct place *place, 
     case OP_LOOK:  return place->slots > 0;
     case OP_AGAIN: return place->in_iterate;
     case OP_LET:   return place->variables < SLOTS;
-    case OP_HOLD:  return drawing->program->is_alone || place->held < OBJECTS - 1 || (place->is_own && is_lock((unsigned)place->held));
+    case OP_NEVER: case OP_WAIT_SELF:
+        if (drawing->program->is_calm)
+            return false;
+        break;
+    case OP_HOLD: case OP_HELD_OBJECT:
+        return drawing->program->is_alone || place->held < OBJECTS - 1 || (place->is_own && is_lock((unsigned)place->held));
     default:       break;
     }
     switch (odds[op].where) {
@@ -213,6 +291,8 @@ static bool may_stand(const struct drawing *drawing, const struct place *place, 
     case BESIDE: return !drawing->program->is_alone;
     case UNHELD: return place->held < 0;
     case FIRST:  return place->held < 0 && !place->is_child;
+    case CALLED_OFF: return place->is_due || (place->is_hunted && place->held < 0);
+    case CALM:   return drawing->program->is_calm;
     default:     return true;
     }
 }
@@ -221,25 +301,24 @@ static bool may_stand(const struct drawing *drawing, const struct place *place, 
 static unsigned weight_of(const struct drawing *drawing, const struct place *place, enum op op)
 {
     bool may_grow = drawing->left > 0 && place->depth < DEPTH_MAX;
+    if (!may_stand(drawing, place, op))
+        return 0;
     if (random_ops[op].kids > 0)
         return odds[op].weight * 2;
-    return may_grow && place->depth < 3 ? 0 : odds[op].weight;
+    if (place->is_resource)
+        return may_grow ? odds[op].weight / 8 : odds[op].weight;        /* what is lifted */
+    return may_grow && place->depth < 3 && op != OP_STALL ? 0 : odds[op].weight;
 }
 
 static enum op draw_op(struct drawing *drawing, const struct place *place)
 {
-    unsigned total = 0;
+    unsigned weights[OPS], total = 0;
     for (enum op op = 0; op < OPS; op++)
-        if (may_stand(drawing, place, op))
-            total += weight_of(drawing, place, op);
+        total += weights[op] = weight_of(drawing, place, op);
     unsigned drawn = draw(drawing, total);
-    for (enum op op = 0; op < OPS; op++) {
-        if (!may_stand(drawing, place, op))
-            continue;
-        if (drawn < weight_of(drawing, place, op))
+    for (enum op op = 0; op < OPS; drawn -= weights[op++])
+        if (drawn < weights[op])
             return op;
-        drawn -= weight_of(drawing, place, op);
-    }
     return OP_UNIT;
 }
 
@@ -264,11 +343,48 @@ static void draw_variable(struct drawing *drawing, const struct place *place, st
         term->op = OP_UNIT;
 }
 
+/* A timer that is armed keeps every verdict away. */
+static void draw_limit(const struct drawing *drawing, struct term *term)
+{
+    if (term->how == LIMIT_LONG && !drawing->program->is_calm)
+        term->how = LIMIT_NONE;
+}
+
+/* At least the io around which it stands. */
+static void draw_nursery(struct drawing *drawing, struct term *term)
+{
+    term->which = draw(drawing, 2);
+    term->count = 1 + draw(drawing, TERM_KIDS);
+    if (term->how == NURSERY_LATE && !drawing->program->is_calm)
+        term->how = NURSERY_AT_ONCE;
+}
+
 static void draw_looks(struct drawing *drawing, struct term *term)
 {
     term->looks_count = (uint8_t)(1 + draw(drawing, 3));
     for (size_t i = 0; i < term->looks_count; i++)
         term->looks[i] = (struct look_at){ (uint8_t)draw(drawing, LOOKS), (uint8_t)draw(drawing, TERM_KIDS) };
+}
+
+/* The highest object that a resource may hold; -1: none. */
+static int held_by(const struct term *term)
+{
+    int held = term->op == OP_HELD_OBJECT ? (int)term->which : -1;
+    for (size_t i = 0; i < term->count; i++) {
+        int inside = held_by(term->kids[i]);
+        held = inside > held ? inside : held;
+    }
+    return held;
+}
+
+/* What stands behind a resource runs while that is held. */
+static void note_held(const struct term *term, size_t i, struct place *kid)
+{
+    for (size_t before = 0; before < i; before++) {
+        int held = random_takes_resource(term, before) && term->op != OP_HELD_FINALLY ? held_by(term->kids[before]) : -1;
+        kid->is_own |= held > kid->held;
+        kid->held = held > kid->held ? held : kid->held;
+    }
 }
 
 /* Where kid i of the term stands. */
@@ -278,11 +394,14 @@ static struct place place_of_kid(struct drawing *drawing, const struct place *pl
     kid.depth++;
     if (is_body(term, i) && !random_is_ready(term) && term->slot >= 0)
         kid.slots = term->slot + 1;
+    kid.is_resource = random_takes_resource(term, i);
+    note_held(term, i, &kid);
     switch (term->op) {
     case OP_ITERATE:
         kid.in_iterate = term->how != USE_READY;
         break;
     case OP_LET:
+        kid.is_exposed |= i == 0;
         if (i == 0) {                                   /* it may run wherever no more than that is held */
             kid.held = place->held + (int)draw(drawing, (unsigned)(OBJECTS - place->held));
             kid.is_own &= kid.held == place->held;
@@ -291,17 +410,26 @@ static struct place place_of_kid(struct drawing *drawing, const struct place *pl
             kid.floors[kid.variables++] = (int)term->times - 1;
         }
         break;
-    case OP_HOLD:
+    case OP_HOLD: case OP_HELD_OBJECT:
         kid.held = (int)term->which > kid.held ? (int)term->which : kid.held;
         kid.is_own = true;
         break;
-    case OP_ALIKE:
-        kid.is_crowd = true;
+    case OP_TIMEOUT: case OP_TIMEOUT_TO:
+        kid.is_due |= random_is_due(term, i);
+        kid.is_exposed |= random_is_due(term, i);
+        break;
+    case OP_NURSERY:
+        kid.is_exposed = true;
+        if (i == 0)
+            break;
         /* fallthrough */
-    case OP_FORK: case OP_PARALLEL:                     /* it may live longer than all that it could refer to */
-        kid.slots = kid.variables = 0;
-        kid.in_iterate = kid.is_own = false;
+    case OP_ALIKE: case OP_FORK: case OP_PARALLEL: case OP_HUNT: case OP_GROUP: case OP_ITEMS:
+        kid.slots = kid.variables = 0;                  /* it may live longer than all that it could refer to */
+        kid.in_iterate = kid.is_own = kid.is_due = false;
         kid.is_child = true;
+        kid.is_crowd |= term->op == OP_ALIKE;
+        kid.is_hunted = random_is_hunted(drawing->program, term, i);
+        kid.is_exposed |= term->op == OP_HUNT || term->op == OP_GROUP || term->op == OP_ITEMS;
         break;
     default:
         break;
@@ -320,6 +448,14 @@ static void draw_kids(struct drawing *drawing, const struct place *place, struct
     }
 }
 
+/* What ends as canceled by itself shows that it was no request: with a value that no request brings. */
+static void mark_canceled(struct term *term)
+{
+    bool is_canceled = random_ops[term->op].ways == WAYS_TAGS ? term->how == COIR_CANCELED : term->how == DEFER_CANCELED;
+    if (is_canceled && (term->value.kind == KIND_NONE || term->value.kind == KIND_INT))
+        term->value = (struct plan){ KIND_INT, 100 + term->value.number };
+}
+
 static struct term *draw_term(struct drawing *drawing, const struct place *place)
 {
     struct term *term = random_alloc(&drawing->program->arena, sizeof *term);
@@ -332,6 +468,8 @@ static struct term *draw_term(struct drawing *drawing, const struct place *place
         term->how = draw(drawing, random_ways[facts->ways].count);
     if (facts->carries || facts->bears)
         term->value = draw_plan(drawing, place->is_crowd && facts->carries);
+    if (random_ops[term->op].ways == WAYS_TAGS || term->op == OP_DEFER)
+        mark_canceled(term);
     term->times = draw(drawing, 8);
     term->count = facts->kids == MANY ? draw(drawing, TERM_KIDS) : facts->kids;
     if (facts->bodies > 0 && place->slots < SLOTS)
@@ -340,8 +478,18 @@ static struct term *draw_term(struct drawing *drawing, const struct place *place
     case OP_VAR:      draw_variable(drawing, place, term); break;
     case OP_LOOK:     term->which = draw(drawing, (unsigned)place->slots); break;
     case OP_LET:      term->which = (unsigned)place->variables; break;
-    case OP_HOLD:     term->which = draw_object(drawing, place); break;
+    case OP_HOLD:
+        term->which = draw_object(drawing, place);
+        term->how = place->is_exposed ? HOLD_WITH : term->how;
+        break;
+    case OP_HELD_OBJECT: term->which = draw_object(drawing, place); break;
+    case OP_TIMEOUT: case OP_TIMEOUT_TO: draw_limit(drawing, term); break;
     case OP_TRY: case OP_ASK_WRONG: case OP_ACQUIRE: case OP_RELEASE: case OP_RELEASE_FREE: term->which = draw(drawing, OBJECTS); break;
+    case OP_NURSERY:  draw_nursery(drawing, term); break;
+    case OP_GROUP:
+        term->which = draw(drawing, 4);
+        term->count += term->count < TERM_KIDS ? draw(drawing, 2) : 0;
+        break;
     case OP_PARALLEL: draw_looks(drawing, term); term->which = draw(drawing, 2); break;
     default:          term->which = draw(drawing, KEYS); break;
     }
@@ -371,6 +519,7 @@ struct program *random_program_of(struct source source, unsigned terms)
     program->how.seed = draw(&drawing, 65536);
     program->how.policy = draw(&drawing, 3);
     program->is_alone = draw(&drawing, 5) < 2;
+    program->is_calm = draw(&drawing, 2) == 1 && !program->is_alone;
     program->runs_twice = draw(&drawing, 5) == 1;
     program->is_shown = draw(&drawing, 8) == 1;
     program->context = draw_plan(&drawing, false);

@@ -138,17 +138,3 @@ char *random_run(const struct program *program)
     world_end();
     return text.chars;
 }
-
-char *random_verdict(const struct program *program)
-{
-    struct text text = { 0 };
-    char *expected = random_expected(program);
-    if (expected == NULL)
-        return NULL;
-    char *found = random_run(program);
-    if (strcmp(expected, found) != 0)
-        random_add(&text, "---- expected\n%s---- found\n%s", expected, found);
-    free(expected);
-    free(found);
-    return text.chars;
-}

@@ -37,6 +37,7 @@ void world_begin(const struct program *program)
         world.semaphores[i] = is_lock(i) ? NULL : coir_semaphore_new(permits_of(i));
         world.guarded[i] = (struct guarded){ .entered = 0 };
     }
+    world.closed = coir_semaphore_new_bounded(0, 1);
     for (unsigned i = 0; i < KEYS; i++)
         world.keys[i] = coir_key_new(coir_int((int)i));
     world.wrong.size = 0;
@@ -49,6 +50,7 @@ void world_end(void)
         coir_lock_drop(world.locks[i]);
         coir_semaphore_drop(world.semaphores[i]);
     }
+    coir_semaphore_drop(world.closed);
     for (unsigned i = 0; i < KEYS; i++)
         coir_key_drop(world.keys[i]);
     random_free_all(&world.arena);
@@ -222,8 +224,10 @@ struct book *world_book(struct book *parent)
 
 void world_open(struct book *book)
 {
+    if (world.is_mute || world_book_here() == book)
+        return;
     pthread_mutex_lock(&world.lock);
-    if (world.fibers_count < WORLD_FIBERS_MAX && !world.is_mute) {
+    if (world.fibers_count < WORLD_FIBERS_MAX) {
         world.fibers[world.fibers_count].id = coir_current_id();
         world.fibers[world.fibers_count++].book = book;
     }
@@ -268,6 +272,63 @@ void world_tell_nothing(const struct term *term)
     const coir_value none = coir_none();
     world_tell(term, &none);
 }
+
+void world_tell_end(const coir_result *result)
+{
+    struct book *book = world_book_here();
+    if (book == NULL)
+        return;
+    random_add(&book->trace, " ends(");
+    world_add_result(&book->trace, result);
+    random_add(&book->trace, ")");
+}
+
+/* -------------------------------------------------------------------------------------------------------------- gates */
+
+struct gate *world_gate(unsigned guests)
+{
+    struct gate *gate = world_alloc(sizeof *gate);
+    gate->left = guests;
+    return gate;
+}
+
+struct guest *world_guest(struct gate *gate)
+{
+    struct guest *guest = world_alloc(sizeof *guest);
+    guest->gate = gate;
+    atomic_init(&guest->is_announced, false);
+    return guest;
+}
+
+void world_announce(struct guest *guest)
+{
+    if (guest == NULL || atomic_exchange(&guest->is_announced, true))
+        return;
+    struct gate *gate = guest->gate;
+    pthread_mutex_lock(&world.lock);
+    bool wakes = --gate->left == 0 && gate->is_waited_for;
+    pthread_mutex_unlock(&world.lock);
+    if (wakes && !coir_resume(gate->waiting, coir_ok(coir_none())))
+        world_wrong("the resume of who waits for guests is refused");
+}
+
+static void gate_start(void *gate_, void *op, coir_callback k)
+{
+    struct gate *gate = gate_;
+    (void)op;
+    pthread_mutex_lock(&world.lock);
+    bool is_open = gate->left == 0;
+    gate->is_waited_for = !is_open;
+    gate->waiting = k;
+    pthread_mutex_unlock(&world.lock);
+    if (is_open)
+        coir_resume(k, coir_ok(coir_none()));
+}
+static const coir_async_type gate_type = { .start = gate_start };
+coir_io *world_pass(struct gate *gate) { return coir_async(&gate_type, gate); }
+
+static void guest_gone(void *guest) { world_announce(guest); }
+coir_io *world_as_guest(struct guest *guest, coir_io *io) { return coir_owns(io, guest, guest_gone); }
 
 /* ------------------------------------------------------------------------------------------------------ foreign callers */
 

@@ -33,7 +33,7 @@ struct world {
     size_t       unseen_count;
     atomic_int   alive, born, owned;                    /* things, those that callbacks bore, and what ios own */
     coir_lock   *locks[OBJECTS];
-    coir_semaphore *semaphores[OBJECTS];
+    coir_semaphore *semaphores[OBJECTS], *closed;       /* of the last nobody gets a permit */
     coir_key    *keys[KEYS];
     struct guarded guarded[OBJECTS];
 };
@@ -69,6 +69,19 @@ void world_tell(const struct term *term, const coir_value *value);
 void world_tell_seen(const struct term *term, const coir_value *value, const coir_value *context);
 void world_tell_result(const struct term *term, const coir_result *result);
 void world_tell_nothing(const struct term *term);
+void world_tell_end(const coir_result *result);                     /* what a child ends with */
+
+/* -------------------------------------------------------------------------------------------------------------- gates */
+
+/* What passes a gate waits, uncancelable, until each of its guests has been announced: once each, by itself or when what it runs is gone. */
+struct gate { unsigned left; bool is_waited_for; coir_callback waiting; };
+struct guest { struct gate *gate; atomic_bool is_announced; };
+struct gate  *world_gate(unsigned guests);
+struct guest *world_guest(struct gate *gate);
+void          world_announce(struct guest *guest);                  /* NULL is harmless */
+coir_io      *world_pass(struct gate *gate);
+/* world_as_guest: io, which announces the guest when it goes at the latest. */
+coir_io      *world_as_guest(struct guest *guest, coir_io *io);
 
 /* ------------------------------------------------------------------------------------------------------ foreign callers */
 
