@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TERMS = 12, STEPS_MAX = 20000, STEPS_SWEPT = 120, HOLDS_MAX = 4000, PERMITS = 1000, HANGS_AFTER = 60 };
+enum { TERMS = 12, STEPS_MAX = 20000, STEPS_SWEPT = 2000, HOLDS_MAX = 4000, PERMITS = 1000, HANGS_AFTER = 60 };
 
 /* ------------------------------------------------------------------------------------------------------------- ledger */
 
@@ -391,7 +391,22 @@ static bool run(const struct program *program, int steps)
 
 /* ------------------------------------------------------------------------------------------------------------ programs */
 
-static struct { int programs, runs; } swept;
+static struct { int programs, runs, cut, terms[OPS]; } swept;     /* cut: with steps left at which it was not canceled */
+
+static void count_terms(const struct term *term)
+{
+    swept.terms[term->op]++;
+    for (size_t i = 0; i < term->count; i++)
+        count_terms(term->kids[i]);
+}
+
+/* All that is drawn, but for what tame() replaces everywhere. */
+static void check_terms(void)
+{
+    for (enum op op = 0; op < OPS; op++)
+        if (swept.terms[op] == 0 && op != OP_ACQUIRE && op != OP_RELEASE && op != OP_MEET)
+            CHECK_FAIL("in all these programs there was no \"%s\"", random_ops[op].shown);
+}
 
 static bool seed_is_good(uint64_t seed)
 {
@@ -401,6 +416,7 @@ static bool seed_is_good(uint64_t seed)
     world.program = program;
     program->how.is_simulated = true;
     tame(program->root);
+    count_terms(program->root);
     for (int step = 0; step < STEPS_SWEPT && is_going && is_good; step++) {
         is_going = run(program, step);
         swept.runs++;
@@ -413,6 +429,7 @@ static bool seed_is_good(uint64_t seed)
         world_end();
     }
     swept.programs++;
+    swept.cut += is_good && is_going;
     random_program_drop(program);
     return is_good;
 }
@@ -446,9 +463,13 @@ TEST_WITH_TIMEOUT(law_cancel, a_program_canceled_at_any_step_gives_back_what_it_
     world.is_mute = false;
     coir_lock_drop(lock);
     coir_semaphore_drop(permits);
-    fprintf(stderr, "law_cancel: %d programs, %d runs; canceled inside acquire %d, inside release %d, between %d, elsewhere %d\n", swept.programs, swept.runs,
-            hits.inside_acquire, hits.inside_release, hits.between, hits.elsewhere);
+    fprintf(stderr, "law_cancel: %d programs, %d runs, %d cut short; canceled inside acquire %d, inside release %d, between %d, elsewhere %d\n", swept.programs,
+            swept.runs, swept.cut, hits.inside_acquire, hits.inside_release, hits.between, hits.elsewhere);
     CHECK_INT(failures, 0);
     if (first != last)
         CHECK(hits.inside_acquire > 0 && hits.inside_release > 0 && hits.between > 0);
+    if (first == 0 && last == 9999) {                   /* fewer need not come to all of it, others may be longer */
+        CHECK_INT(swept.cut, 0);
+        check_terms();
+    }
 }
