@@ -8,13 +8,20 @@
 static coir_io *cancel_placed(void *place) { return coir_cancel(*(coir_fiber **)place); }
 static coir_io *canceling(coir_fiber **place) { return coir_suspend(cancel_placed, place); }
 
-static coir_io *wait_placed(void *place)
+static coir_io *cancel_placed_nowait(void *place) { return coir_cancel_nowait(*(coir_fiber **)place); }
+static coir_io *asking(coir_fiber **place) { return coir_suspend(cancel_placed_nowait, place); }
+
+/* with_placed: what such a function makes of the handle in *place, when this is run. */
+static coir_io *with_placed(coir_io *(*function)(const coir_value *fibers), void *place)
 {
     coir_value fiber = coir_fiber_value(coir_fiber_ref(*(coir_fiber **)place));
-    coir_io *io = coir_wait(&fiber);
+    coir_io *io = function(&fiber);
     coir_drop(fiber);
     return io;
 }
+static coir_io *wait_placed(void *place)       { return with_placed(coir_wait, place); }
+static coir_io *wait_any_placed(void *place)   { return with_placed(coir_wait_any, place); }
+static coir_io *cancel_all_placed(void *place) { return with_placed(coir_cancel_all, place); }
 
 /* canceled: forks io, lets it get to where it waits, cancels it: a list of its one result. */
 static coir_io *canceled(coir_io *io, coir_fiber **place)
@@ -32,6 +39,13 @@ static coir_io *cancel_two(void *places_)
     coir_io *io = coir_cancel_all(&list);
     coir_drop(list);
     return io;
+}
+
+static coir_result tell_mask(void *env)
+{
+    (void)env;
+    note("%s%s", coir_is_masked() ? "masked " : "", coir_is_canceling() ? "canceling" : "not");
+    return coir_ok(coir_none());
 }
 
 static void drop_handle(coir_fiber **place) { coir_fiber_drop(*place); *place = NULL; }
@@ -67,6 +81,99 @@ TEST(cancel, no_handler_is_asked_but_finalizers_are_in_order)
         CHECK_STR(simulated(options, canceled(io, &fiber)), "OK [<CANCELED 0>]");
         CHECK_STR(notes(), "first on cancel last");
         drop_handle(&fiber);
+    }
+}
+
+/* One who takes his time to unwind. */
+static coir_io *lingering(void) { return coir_finally(coir_never(), coir_then(coir_sleep(coir_ms(5)), noting("finalizer"))); }
+
+TEST(cancel, who_cancels_waits_until_the_finalizers_have_run_and_who_only_asks_does_not)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        CHECK_STR(simulated(options, coir_sequence(COIR_IOS(queueing(lingering(), &fiber), canceling(&fiber), noting("then")))), "OK 0");
+        CHECK_STR(notes(), "finalizer then");
+        drop_handle(&fiber);
+        CHECK_STR(simulated(options, coir_sequence(COIR_IOS(queueing(lingering(), &fiber), asking(&fiber), noting("then")))), "OK 0");
+        CHECK_STR(notes(), "then finalizer");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, who_is_canceled_by_several_unwinds_once_and_all_of_them_wait_for_that)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *late = coir_then(coir_sleep(coir_ms(2)), canceling(&fiber));
+        coir_io *all = coir_par_zip(COIR_IOS(canceling(&fiber), canceling(&fiber), asking(&fiber), late));
+        CHECK_STR(simulated(options, coir_sequence(COIR_IOS(queueing(lingering(), &fiber), all, noting("then")))), "OK 0");
+        CHECK_STR(notes(), "finalizer then");
+        drop_handle(&fiber);
+    }
+}
+
+TEST(cancel, who_has_ended_is_canceled_in_vain)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        coir_io *io = coir_sequence(COIR_IOS(forking(coir_pure(coir_int(5)), &fiber), joining(&fiber), canceling(&fiber), asking(&fiber),
+                                             coir_suspend(cancel_all_placed, &fiber), joining(&fiber)));
+        CHECK_STR(simulated(options, io), "OK 5");
+        coir_fiber_cancel(fiber);
+        CHECK_STR(simulated(options, joining(&fiber)), "OK 5");
+        drop_handle(&fiber);
+    }
+}
+
+/* An io for each way to wait, for what will not come. `held` is a lock that somebody else has. */
+enum { WAITS = 9 };
+static coir_io *waiting(int how, coir_lock *held, coir_semaphore *none, coir_fiber **other)
+{
+    switch (how) {
+    case 0:  return coir_sleep(coir_seconds(1000000));
+    case 1:  return coir_sleep_until((struct timespec){ .tv_sec = INT64_C(1) << 40 });
+    case 2:  return coir_lock_acquire(held);
+    case 3:  return coir_with_lock(held, noting("held"));
+    case 4:  return coir_acquire(none, 1);
+    case 5:  return coir_with_permits(none, 1, noting("held"));
+    case 6:  return joining(other);
+    case 7:  return coir_suspend(wait_placed, other);
+    default: return coir_suspend(wait_any_placed, other);
+    }
+}
+
+TEST(cancel, whatever_one_waits_for_a_request_ends_the_wait)
+{
+    FOR_SEEDS(options)
+        for (int how = 0; how < WAITS; how++) {
+            CASE("seed %llu, wait %d", (unsigned long long)options->seed, how);
+            coir_lock *lock = coir_lock_new();
+            coir_semaphore *none = coir_semaphore_new_bounded(0, 1);
+            coir_fiber *fiber = NULL, *other = NULL;
+            coir_io *waiter = coir_finally(waiting(how, lock, none, &other), noting("finalizer"));
+            coir_io *io = coir_sequence(COIR_IOS(queueing(coir_never(), &other), coir_with_lock(lock, canceled(waiter, &fiber)), canceling(&other),
+                                                 coir_with_lock(lock, coir_suspend(wait_placed, &fiber))));
+            CHECK_STR(simulated(options, io), "OK [<CANCELED 0>]");
+            CHECK_STR(notes(), "finalizer");
+            coir_lock_drop(lock);
+            coir_semaphore_drop(none);
+            drop_handle(&fiber);
+            drop_handle(&other);
+        }
+}
+
+TEST(cancel, a_canceled_waiter_of_a_lock_is_passed_over)
+{
+    FOR_SEEDS(options) {
+        coir_lock *lock = coir_lock_new();
+        coir_fiber *first = NULL, *second = NULL;
+        coir_io *body = coir_sequence(COIR_IOS(queueing(coir_with_lock(lock, noting("first")), &first),
+                                               queueing(coir_with_lock(lock, noting("second")), &second), canceling(&first)));
+        CHECK_STR(simulated(options, coir_then(coir_with_lock(lock, body), joining(&second))), "OK 0");
+        CHECK_STR(notes(), "second");
+        coir_lock_drop(lock);
+        drop_handle(&first);
+        drop_handle(&second);
     }
 }
 
@@ -214,6 +321,16 @@ TEST(cancel, a_mask_inside_cancelable_hides_a_time_out_that_was_opened_outside_o
         coir_io *after = coir_then(coir_cancelable(coir_unit()), coir_then(coir_sleep(coir_ms(20)), noting("late")));
         CHECK_STR(simulated(options, coir_uncancelable(coir_timeout_to(after, coir_ms(5), coir_pure(coir_int(7))))), "OK 7");
         CHECK_STR(notes(), "");
+    }
+}
+
+TEST(cancel, who_is_forked_in_a_mask_begins_unmasked)
+{
+    FOR_SEEDS(options) {
+        coir_fiber *fiber = NULL;
+        CHECK_STR(simulated(options, coir_uncancelable(canceled(coir_then(coir_defer(tell_mask, NULL), coir_never()), &fiber))), "OK [<CANCELED 0>]");
+        CHECK_STR(notes(), "not");
+        drop_handle(&fiber);
     }
 }
 
@@ -455,13 +572,6 @@ TEST_REAL(cancel, what_one_of_many_gives_back_when_it_is_called_off_none_of_the_
             CHECK_INT(atomic_load(&queue.served), 1);
             coir_semaphore_drop(queue.one);
         }
-}
-
-static coir_result tell_mask(void *env)
-{
-    (void)env;
-    note("%s%s", coir_is_masked() ? "masked " : "", coir_is_canceling() ? "canceling" : "not");
-    return coir_ok(coir_none());
 }
 
 TEST(cancel, callbacks_can_ask_how_it_stands)

@@ -303,8 +303,11 @@ static coir_io *holder_step(coir_routine *self)
         COIR_BECOME(noting("became"));
     if (my->way == 3)
         COIR_AWAIT(coir_panicf("broken"));
+    if (my->way == 4)
+        COIR_AWAIT(coir_never());
     COIR_RETURN(coir_int(4));
     COIR_FINALLY;
+    COIR_AWAIT(coir_yield());
     note("finally");
     COIR_END;
 }
@@ -316,6 +319,7 @@ TEST(use, a_routine_holds_to_its_end)
     RUNS(holding(1), "ERROR 5", "+1 +2 +3 body13 finally ~3e -3 ~2e -2 ~1e -1")
     RUNS(holding(2), "OK 0", "+1 +2 +3 body13 finally ~3o -3 ~2o -2 ~1o -1 became")
     RUNS(holding(3), "PANIC MISUSE", "+1 +2 +3 body13 finally ~3p -3 ~2p -2 ~1p -1")
+    RUNS(coir_timeout_to(holding(4), coir_ms(5), noting("instead")), "OK 0", "+1 +2 +3 body13 finally ~3c -3 ~2c -2 ~1c -1 instead")
     coir_io *shared = holding(0);
     RUNS(coir_repeat(coir_io_ref(shared), 1), "OK 4", "+1 +2 +3 body13 finally ~3o -3 ~2o -2 ~1o -1")
     coir_io_drop(shared);
