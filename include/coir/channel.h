@@ -92,6 +92,8 @@ COIR_API bool coir_thread_try_receive(coir_channel *channel, coir_value *value);
  * A lock or permits that an alternative has acquired are released by coir_lock_release() and coir_release(). A cancellation may be seen before the
  * handler's io is run: who must not lose them then writes coir_bracket(coir_cancelable(coir_select(...)), ...).
  *
+ * A loop that waits for the same cases again and again builds the alternative once, and runs coir_io_ref() of it: that saves a third or more.
+ *
  * No cases: a panic, code EINVAL. The same object may stand in several cases; an alternative does not meet itself. Cost: O(cases), whoever else waits;
  * one that must wait puts their objects in order first, which is n log n.
  * From     occam's ALT and PRI ALT, aPyCSP's Alternative, Go's select; that any wait can be a case, from Concurrent ML's events.

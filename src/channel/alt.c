@@ -9,7 +9,8 @@
  *
  * A choice is made in one of these ways; none of them leaves a moment in which two could be made:
  *
- *   1. Before it waits: the cases are tried in order, one at a time, and the first that can go is it.
+ *   1. Before it waits: the cases are tried in order, one at a time, and the first that can go is it. As far as nodes go that need nothing of their own for
+ *      that, this is done with the nodes themselves, before anything is made for the run: under load it is all that is done.
  *   2. Under the guards of all offers, taken in the order of their addresses, they are polled once more. Nobody knows of the alternative yet, so
  *      whoever it meets there it may take, even another alternative: that one's wait is claimed, as any waiter's. If none can go all are enqueued
  *      before the first guard is let go.
@@ -29,14 +30,15 @@
 
 #include <string.h>
 
-/* What a node describes; of all its runs. */
-struct choice { coir_io *io; coir_flat_map_fn *fn; void *env; size_t size; };
+struct handler { coir_flat_map_fn *fn; void *env; size_t size; };
 
+/* What a node describes; of all its runs. Behind the ios stand the handlers, and behind them what those have captured. */
 struct alternative {
     size_t  count, bytes;                               /* bytes: of the whole */
     bool    is_fair;
     size_t *which;                                      /* of a select, where the index goes; or NULL */
-    struct choice choices[];
+    struct handler *handlers;                           /* NULL: it is a select */
+    coir_io *ios[];
 };
 
 /* Of a run: behind the common part of its frame; and behind it room for what a handler has captured. */
@@ -54,14 +56,27 @@ enum { ALT_SIZE = NODE_SIZE_OF(prim_own) + sizeof(struct choosing), CAPTURED_AT 
 static struct choosing *choosing_of(coir_io *frame) { return (struct choosing *)(void *)((char *)frame + NODE_SIZE_OF(prim_own)); }
 static struct alternative *alternative_of(const coir_io *node) { return node->object; }
 
+static bool is_skip(const coir_io *io) { return io->op != OP_PRIM; }
+static bool has_begin(const coir_io *io) { return io->prim->offer != NULL && io->prim->offer->begin != NULL; }
+
+/* A node that mentions an object and no value, as most do, can be dropped at once: it leads no deeper. */
+static void case_drop(coir_io *io)
+{
+    if (io == NULL || is_skip(io) || has_begin(io) || !coir__node_sole(io)) {
+        coir_io_drop(io);
+    } else {
+        coir__prim_drop(io);
+        coir__node_free(io);
+    }
+}
+
 static void alternative_free(struct alternative *alternative)
 {
     for (size_t i = 0; i < alternative->count; i++)
-        coir_io_drop(alternative->choices[i].io);
+        case_drop(alternative->ios[i]);
     coir__free(alternative, alternative->bytes);
 }
 
-static bool is_skip(const coir_io *io)             { return io->op != OP_PRIM; }
 static bool is_event(const struct branch *branch)  { return branch->frame != NULL && branch->guard == NULL; }
 static const struct coir__prim *prim_of(const struct branch *branch) { return branch->frame->prim; }
 
@@ -88,7 +103,7 @@ static void end_run(coir_io *frame)
         return;
     for (size_t i = 0; i < alternative->count; i++)
         if (choosing->branches[i].frame != NULL)
-            branch_end(&choosing->branches[i], alternative->choices[i].io);
+            branch_end(&choosing->branches[i], alternative->ios[i]);
     coir__free(choosing->branches, branches_size(alternative->count));
     choosing->branches = NULL;
 }
@@ -128,7 +143,7 @@ static bool begin_run(coir_io *frame, coir_result *result)
     memset(choosing->branches, 0, branches_size(count));
     choosing->guards = (ck_spinlock_fas_t **)(void *)&choosing->branches[count];
     for (size_t i = 0; i < count; i++) {
-        coir_io *io = alternative->choices[i].io;
+        coir_io *io = alternative->ios[i];
         choosing->branches[i].order = (uint32_t)i;
         if (!is_skip(io) && !branch_begin(&choosing->branches[i], frame, io, result))
             return false;
@@ -139,13 +154,13 @@ static bool begin_run(coir_io *frame, coir_result *result)
 /* ----------------------------------------------------------------------------------------------------------- the choice */
 
 /* The result goes to the handler. (A BORROWED frame owned nothing, and needs nothing any more of the tree that does.) */
-static void become_chosen(coir_io *frame, const struct choice *choice)
+static void become_chosen(coir_io *frame, const struct handler *handler)
 {
     struct alternative *alternative = frame->flags & NODE_BORROWED ? NULL : alternative_of(frame);
     frame->op = OP_CHOSEN;
-    frame->flags = choice->size > 0 ? NODE_CAPTURED : 0;
-    frame->flat_map = choice->fn;
-    frame->env = choice->size > 0 ? memcpy((char *)frame + CAPTURED_AT, choice->env, choice->size) : choice->env;
+    frame->flags = handler->size > 0 ? NODE_CAPTURED : 0;
+    frame->flat_map = handler->fn;
+    frame->env = handler->size > 0 ? memcpy((char *)frame + CAPTURED_AT, handler->env, handler->size) : handler->env;
     if (alternative != NULL)
         alternative_free(alternative);
 }
@@ -156,11 +171,13 @@ static void choose(coir_io *frame, size_t i, coir_result *result)
     end_run(frame);
     if (alternative->which != NULL)
         *alternative->which = i;
-    if (result->tag == COIR_OK && alternative->choices[i].fn != NULL)
-        become_chosen(frame, &alternative->choices[i]);
+    if (result->tag == COIR_OK && alternative->handlers != NULL && alternative->handlers[i].fn != NULL)
+        become_chosen(frame, &alternative->handlers[i]);
 }
 
 /* ------------------------------------------------------------------------------------------------- 1. before it waits */
+
+static size_t draw_below(const coir_fiber *fiber, size_t limit) { return run_of(fiber)->driver->draw(coir__me.seat) % limit; }
 
 /* The n-th case in the order of this run. Fair: one at random of those that are left. */
 static size_t case_next(coir_fiber *fiber, coir_io *alt, size_t n)
@@ -168,7 +185,7 @@ static size_t case_next(coir_fiber *fiber, coir_io *alt, size_t n)
     struct branch *branches = choosing_of(alt)->branches;
     uint32_t *at = &branches[n].order;
     if (alternative_of(alt)->is_fair) {
-        uint32_t *other = &branches[n + run_of(fiber)->driver->draw(coir__me.seat) % (alternative_of(alt)->count - n)].order;
+        uint32_t *other = &branches[n + draw_below(fiber, alternative_of(alt)->count - n)].order;
         uint32_t order = *other;
         *other = *at;
         *at = order;
@@ -197,7 +214,7 @@ static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_r
     size_t skip = SIZE_MAX;
     for (size_t n = 0; n < alternative->count && (skip == SIZE_MAX || alternative->is_fair); n++) {
         *chosen = case_next(fiber, alt, n);
-        if (is_skip(alternative->choices[*chosen].io))
+        if (is_skip(alternative->ios[*chosen]))
             skip = skip == SIZE_MAX ? *chosen : skip;
         else if (case_try(fiber, &choosing_of(alt)->branches[*chosen], result) == PRIM_DONE)
             return true;
@@ -205,8 +222,35 @@ static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_r
     if (skip == SIZE_MAX)
         return false;
     *chosen = skip;
-    skip_value(alt, alternative->choices[skip].io, result);
+    skip_value(alt, alternative->ios[skip], result);
     return true;
+}
+
+/*
+ * The same with the nodes themselves, as far as that goes: a shared one that carries a value needs a frame for it. Of a fair one it is one case at
+ * random: if that can go, any that can was as likely. *all: all were tried.
+ */
+static bool try_nodes(coir_fiber *fiber, coir_io *alt, size_t *chosen, bool *all, coir_result *result)
+{
+    const struct alternative *alternative = alternative_of(alt);
+    size_t count = alternative->count, i = alternative->is_fair ? draw_below(fiber, count) : 0;
+    *all = false;
+    for (size_t tries = alternative->is_fair ? 1 : count; tries > 0; tries--, i++) {
+        coir_io *io = alternative->ios[i];
+        *chosen = i;
+        if (is_skip(io)) {
+            if (alternative->is_fair)
+                return false;
+            skip_value(alt, io, result);
+            return true;
+        }
+        if (has_begin(io))
+            return false;
+        if (coir__prim_attempt(fiber, io, true, result) == PRIM_DONE)
+            return true;
+    }
+    *all = !alternative->is_fair;
+    return false;
 }
 
 /* ----------------------------------------------------------------------------------------------- 2. under all the guards */
@@ -238,15 +282,28 @@ static void guards_sort(ck_spinlock_fas_t **guards, size_t count)
     }
 }
 
+/* A few are often in order as it is. */
+static void guards_sort_few(ck_spinlock_fas_t **guards, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        ck_spinlock_fas_t *guard = guards[i];
+        size_t at = i;
+        for (; at > 0 && (uintptr_t)guards[at - 1] > (uintptr_t)guard; at--)
+            guards[at] = guards[at - 1];
+        guards[at] = guard;
+    }
+}
+
 /* By address, each once. */
 static size_t guards_sorted(struct choosing *choosing, size_t count)
 {
+    enum { FEW = 16 };
     size_t n = 0, unique = 0;
     ck_spinlock_fas_t **guards = choosing->guards;
     for (size_t i = 0; i < count; i++)
         if (choosing->branches[i].guard != NULL)
             guards[n++] = choosing->branches[i].guard;
-    guards_sort(guards, n);
+    (n <= FEW ? guards_sort_few : guards_sort)(guards, n);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || guards[i] != guards[i - 1])
             guards[unique++] = guards[i];
@@ -410,11 +467,16 @@ static enum prim_step alt_attempt(coir_fiber *fiber, const coir_io *node, coir_r
 static enum prim_step alt_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     size_t chosen = 0;
+    bool all_tried;
+    if (try_nodes(fiber, frame, &chosen, &all_tried, result)) {
+        choose(frame, chosen, result);
+        return PRIM_DONE;
+    }
     if (unlikely(!begin_run(frame, result))) {
         end_run(frame);
         return PRIM_DONE;
     }
-    if (!try_in_order(fiber, frame, &chosen, result) && poll_under_guards(fiber, frame, &chosen, result) == PRIM_WAIT &&
+    if (!(!all_tried && try_in_order(fiber, frame, &chosen, result)) && poll_under_guards(fiber, frame, &chosen, result) == PRIM_WAIT &&
         arm_events(fiber, frame, &chosen, result) == PRIM_WAIT)
         return PRIM_WAIT;
     choose(frame, chosen, result);
@@ -468,7 +530,7 @@ static struct waits_for alt_waits_for(const coir_io *frame)
     const struct alternative *alternative = alternative_of(frame);
     bool for_fibers = true;
     for (size_t i = 0; i < alternative->count && for_fibers; i++) {
-        const coir_io *io = alternative->choices[i].io;
+        const coir_io *io = alternative->ios[i];
         for_fibers = io->prim->waits_for != NULL && io->prim->waits_for(io).for_fiber;
     }
     return (struct waits_for){ .for_fiber = for_fibers };
@@ -519,11 +581,22 @@ static void cases_drop(size_t count, const coir_case *cases)
 
 static size_t captured_at(size_t size) { return (size + 15) / 16 * 16; }
 
-/* Takes the ios. NULL: no memory. */
-static struct alternative *alternative_new(size_t count, const coir_case *cases)
+static void handlers_copy(struct handler *handlers, size_t count, const coir_case *cases, char *room)
 {
-    size_t at = captured_at(sizeof(struct alternative) + count * sizeof(struct choice)), bytes = at;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        handlers[i] = (struct handler){ cases[i].fn, cases[i].env, cases[i].size };
+        if (cases[i].size > 0)
+            handlers[i].env = memcpy(room, cases[i].env, cases[i].size);
+        room += captured_at(cases[i].size);
+    }
+}
+
+/* Takes the ios. NULL: no memory. */
+static struct alternative *alternative_new(size_t count, const coir_case *cases, bool has_handlers)
+{
+    size_t handlers_at = sizeof(struct alternative) + count * sizeof(coir_io *);
+    size_t captures_at = captured_at(handlers_at + (has_handlers ? count * sizeof(struct handler) : 0)), bytes = captures_at;
+    for (size_t i = 0; i < count && has_handlers; i++)
         bytes += captured_at(cases[i].size);
     struct alternative *alternative = coir__alloc(bytes);
     if (alternative == NULL) {
@@ -532,14 +605,13 @@ static struct alternative *alternative_new(size_t count, const coir_case *cases)
     }
     alternative->count = count;
     alternative->bytes = bytes;
+    alternative->handlers = has_handlers ? (struct handler *)(void *)((char *)alternative + handlers_at) : NULL;
+    if (has_handlers)
+        handlers_copy(alternative->handlers, count, cases, (char *)alternative + captures_at);
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
-        struct choice *choice = &alternative->choices[i];
-        *choice = (struct choice){ coir__sleep_as_case(cases[i].io), cases[i].fn, cases[i].env, cases[i].size };
-        if (choice->size > 0)
-            choice->env = memcpy((char *)alternative + at, cases[i].env, choice->size);
-        at += captured_at(choice->size);
-        complete = complete && choice->io != NULL;
+        alternative->ios[i] = is_skip(cases[i].io) ? coir__sleep_as_case(cases[i].io) : cases[i].io;
+        complete = complete && alternative->ios[i] != NULL;
     }
     if (complete)
         return alternative;
@@ -553,9 +625,9 @@ static coir_io *alternative_node(const char *function, struct alternative *alter
     size_t captured_max = 0;
     const char *bad = NULL;
     for (size_t i = 0; i < alternative->count && bad == NULL; i++) {
-        const struct choice *choice = &alternative->choices[i];
-        bad = io_bad(choice->io);
-        captured_max = choice->size > captured_max ? choice->size : captured_max;
+        size_t captured = alternative->handlers == NULL ? 0 : alternative->handlers[i].size;
+        bad = io_bad(alternative->ios[i]);
+        captured_max = captured > captured_max ? captured : captured_max;
     }
     coir_io *node = bad != NULL ? coir__bad_argument(function, bad) : coir__prim_new_sized(&alt_prim, CAPTURED_AT + captured_max, alternative, 0);
     if (bad != NULL || node == NULL)
@@ -573,13 +645,11 @@ static coir_io *alt_io(const char *function, enum kind kind, size_t count, const
         cases_drop(count, cases);
         return is_null ? NULL : coir__bad_argument(function, bad);
     }
-    struct alternative *alternative = alternative_new(count, cases);
+    struct alternative *alternative = alternative_new(count, cases, kind != SELECT);
     if (alternative == NULL)
         return NULL;
     alternative->is_fair = kind == FAIR;
     alternative->which = which;
-    for (size_t i = 0; i < count && kind == SELECT; i++)
-        alternative->choices[i].fn = NULL;
     return alternative_node(function, alternative);
 }
 

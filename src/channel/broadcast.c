@@ -369,7 +369,7 @@ static bool publish_prepare(coir_io *frame) { return broadcast_grow(frame->objec
 static bool publish_begin(coir_io *frame, coir_result *result)
 {
     struct sent *sent = sent_of(frame);
-    if (unlikely(!coir__sent_begin(frame, result)))
+    if (unlikely(!sent_begin(frame, result)))
         return false;
     coir__set_value(&sent->value, message_new(coir_take(&sent->value)));
     if (likely(!coir__is_panic_value(&sent->value)))
@@ -403,7 +403,7 @@ static void publish_settle(coir_fiber *fiber, coir_io *frame, coir_result *resul
 static enum prim_step publish_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     object_note_end(frame->object);
-    coir__sent_end(frame);
+    sent_end(frame);
     publish_settle(fiber, frame, result);
     return PRIM_DONE;
 }
@@ -419,17 +419,17 @@ static void publish_disarm(coir_fiber *fiber, coir_io *frame)
     spin_unlock(&broadcast->object.guard);
     claimed_make_ready(&claimed);
     object_note_end(&broadcast->object);
-    coir__sent_end(frame);
+    sent_end(frame);
 }
 
 static void publish_drop(coir_io *node)
 {
-    coir__sent_drop(node);
+    sent_drop(node);
     coir_broadcast_drop(node->object);
 }
 
 static const struct coir__offer publish_offer = {
-    .guard = publish_guard, .begin = publish_begin, .end = coir__sent_end, .prepare = publish_prepare, .poll = publish_poll, .enqueue = publish_enqueue,
+    .guard = publish_guard, .begin = publish_begin, .end = sent_end, .prepare = publish_prepare, .poll = publish_poll, .enqueue = publish_enqueue,
     .settle = publish_settle,
 };
 
@@ -451,7 +451,7 @@ static enum prim_step try_publish_arm(coir_fiber *fiber, coir_io *frame, coir_re
         spin_unlock(&broadcast->object.guard);
     } while (step == PRIM_PREPARE && broadcast_grow(broadcast));
     claimed_make_ready(&claimed);
-    coir__sent_end(frame);
+    sent_end(frame);
     if (unlikely(step == PRIM_PREPARE))
         *result = coir__no_memory();
     else if (step == PRIM_WAIT || !settle(fiber, frame, broadcast, result))
@@ -762,7 +762,7 @@ static coir_io *publish_io(const char *function, const struct coir__prim *prim, 
         return coir_pure(value);
     if (broadcast != NULL && !coir_can_share(&value))
         return cannot_be_shared(function, value);
-    return coir__sent_put(broadcast_io(prim, broadcast), value);
+    return sent_put(broadcast_io(prim, broadcast), value);
 }
 
 coir_io *coir_publish(coir_broadcast *broadcast, coir_value value)     { return publish_io("coir_publish", &publish_prim, broadcast, value); }

@@ -68,13 +68,17 @@ static void channel_empty(struct buried *buried)
     coir__free(channel, sizeof *channel);
 }
 
-void coir_channel_drop(coir_channel *channel)
+static NOINLINE void channel_let_go(coir_channel *channel)
 {
-    if (channel == NULL)
-        return;
     struct queue *const queues[] = { &channel->receivers, &channel->senders, NULL };
     if (coir__object_let_go(&channel->object, queues, "coir_channel", "a partner at channel"))
         coir__bury(&channel->buried, channel_empty);
+}
+
+void coir_channel_drop(coir_channel *channel)
+{
+    if (channel != NULL && !object_left(&channel->object))
+        channel_let_go(channel);
 }
 
 static void value_drop(void *object) { coir_channel_drop(object); }
@@ -98,15 +102,16 @@ bool coir_channel_expose(coir_channel *channel) { return channel != NULL && coir
 
 /* -------------------------------------------------------------------------------------------------------- under guard */
 
-static bool channel_is_unused(const coir_channel *channel)
+static inline bool channel_serves(coir_channel *channel, const coir_fiber *fiber)
 {
-    return channel->receivers.first == NULL && channel->senders.first == NULL;
+    return likely(channel->object.user == run_of(fiber)->token)
+           || object_serves(&channel->object, fiber, queue_is_empty(&channel->receivers) && queue_is_empty(&channel->senders));
 }
 
 static coir_io *first_of(const struct queue *queue) { return frame_of_waiter(queue->first); }
 
 /* To the first who waits at that end, whose claim can be won. */
-static bool claim_first(coir_channel *channel, struct queue *queue, coir_io **frame, coir_fiber **fiber, enum claim *claim)   /* MODEL alt.pml: claim_first */
+static ALWAYS_INLINE bool claim_first(coir_channel *channel, struct queue *queue, coir_io **frame, coir_fiber **fiber, enum claim *claim)   /* MODEL alt.pml: claim_first */
 {
     while (!queue_is_empty(queue)) {
         *frame = first_of(queue);
@@ -117,7 +122,7 @@ static bool claim_first(coir_channel *channel, struct queue *queue, coir_io **fr
     return false;
 }
 
-static coir_value take_from_sender(coir_channel *channel, bool *found, struct claimed *claimed)
+static ALWAYS_INLINE coir_value take_from_sender(coir_channel *channel, bool *found, struct claimed *claimed)
 {
     coir_io *frame;
     coir_fiber *fiber;
@@ -137,7 +142,7 @@ enum meeting {
 };
 
 /* Takes *value, if it gives MET. */
-static enum meeting channel_put(coir_channel *channel, coir_value *value, struct claimed *claimed)      /* MODEL alt.pml: poll */
+static ALWAYS_INLINE enum meeting channel_put(coir_channel *channel, coir_value *value, struct claimed *claimed)      /* MODEL alt.pml: poll */
 {
     coir_io *frame;
     coir_fiber *fiber;
@@ -158,7 +163,7 @@ static enum meeting channel_put(coir_channel *channel, coir_value *value, struct
     return MET;
 }
 
-static enum meeting channel_take(coir_channel *channel, coir_value *value, struct claimed *claimed)     /* MODEL alt.pml: poll */
+static ALWAYS_INLINE enum meeting channel_take(coir_channel *channel, coir_value *value, struct claimed *claimed)     /* MODEL alt.pml: poll */
 {
     struct ring *ring = &channel->ring;
     bool found;
@@ -197,7 +202,7 @@ static coir_result over(const char *function, const coir_channel *channel, const
 }
 
 /* The result that was told: what it means. */
-static void settle(const coir_fiber *fiber, const coir_io *frame, const char *function, const char *awaits, coir_result *result)
+static ALWAYS_INLINE void settle(const coir_fiber *fiber, const coir_io *frame, const char *function, const char *awaits, coir_result *result)
 {
     const coir_channel *channel = frame->object;
     if (likely(result->value.type != &told_type || result->tag != COIR_OK))
@@ -229,7 +234,7 @@ static void wake_all(coir_channel *channel, struct queue *queue, enum meeting ho
 
 static struct ck_spinlock_fas *guard_of(const coir_io *frame) { return &((coir_channel *)frame->object)->object.guard; }
 
-static bool enqueue(struct queue *queue, coir_fiber *fiber, coir_io *frame, coir_result *result)
+static ALWAYS_INLINE bool enqueue(struct queue *queue, coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_channel *channel = frame->object;
     object_note(&channel->object);
@@ -265,12 +270,12 @@ static const char *receiver_name(const coir_io *node)
     return names[node->prim_own.number];
 }
 
-static enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+static ALWAYS_INLINE enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
     coir_channel *channel = frame->object;
     coir_value value;
     enum meeting meeting = FOREIGN;
-    if (likely(object_serves(&channel->object, fiber, channel_is_unused(channel))))
+    if (likely(channel_serves(channel, fiber)))
         meeting = channel_take(channel, &value, claimed);
     if (meeting == BUSY)
         return PRIM_WAIT;
@@ -278,7 +283,7 @@ static enum prim_step receive_poll(coir_fiber *fiber, coir_io *frame, coir_resul
     return PRIM_DONE;
 }
 
-static void receive_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static ALWAYS_INLINE void receive_settle(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     if (result->value.type != &told_type || result->tag != COIR_OK) {
         if (frame->prim_own.number == NEXT && result->tag == COIR_OK)
@@ -303,7 +308,7 @@ static enum prim_step receive_attempt(coir_fiber *fiber, const coir_io *node, co
     return step;
 }
 
-static bool receive_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static ALWAYS_INLINE bool receive_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_channel *channel = frame->object;
     return enqueue(&channel->receivers, fiber, frame, result);
@@ -327,8 +332,13 @@ static void channel_unref(coir_io *node) { coir_channel_drop(node->object); }
 
 static const struct coir__offer receive_offer = { .guard = guard_of, .poll = receive_poll, .enqueue = receive_enqueue, .settle = receive_settle };
 
+static enum prim_step receive_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    return object_arm(&receive_offer, fiber, frame, result);
+}
+
 static const struct coir__prim receive_prim = {
-    .name = "receive", .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = coir__object_arm,
+    .name = "receive", .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = receive_arm,
     .woken = receive_woken, .disarm = receive_disarm, .drop = channel_unref, .waits_for = channel_waits_for, .offer = &receive_offer,
     .arms_at_once = true,
     .exposed_by = "coir_channel_expose",
@@ -349,11 +359,11 @@ static const struct coir__prim try_receive_prim = {
 
 static bool send_prepare(coir_io *frame) { return channel_grow(frame->object); }
 
-static enum prim_step send_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+static ALWAYS_INLINE enum prim_step send_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
     coir_channel *channel = frame->object;
     enum meeting meeting = FOREIGN;
-    if (likely(object_serves(&channel->object, fiber, channel_is_unused(channel))))
+    if (likely(channel_serves(channel, fiber)))
         meeting = channel_put(channel, &sent_of(frame)->value, claimed);
     if (meeting == BUSY)
         return PRIM_WAIT;
@@ -363,9 +373,9 @@ static enum prim_step send_poll(coir_fiber *fiber, coir_io *frame, coir_result *
     return PRIM_DONE;
 }
 
-static void send_settle(coir_fiber *fiber, coir_io *frame, coir_result *result) { settle(fiber, frame, "coir_send", to_send, result); }
+static inline void send_settle(coir_fiber *fiber, coir_io *frame, coir_result *result) { settle(fiber, frame, "coir_send", to_send, result); }
 
-static bool send_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
+static ALWAYS_INLINE bool send_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     coir_channel *channel = frame->object;
     return enqueue(&channel->senders, fiber, frame, result);
@@ -375,7 +385,7 @@ static enum prim_step send_woken(coir_fiber *fiber, coir_io *frame, coir_result 
 {
     coir_channel *channel = frame->object;
     object_note_end(&channel->object);
-    coir__sent_end(frame);
+    sent_end(frame);
     send_settle(fiber, frame, result);
     return PRIM_DONE;
 }
@@ -384,22 +394,24 @@ static void send_disarm(coir_fiber *fiber, coir_io *frame)
 {
     (void)fiber;
     leave(&((coir_channel *)frame->object)->senders, frame);
-    coir__sent_end(frame);
+    sent_end(frame);
 }
 
 static void send_drop(coir_io *node)
 {
-    coir__sent_drop(node);
+    sent_drop(node);
     coir_channel_drop(node->object);
 }
 
 static const struct coir__offer send_offer = {
-    .guard = guard_of, .begin = coir__sent_begin, .end = coir__sent_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
+    .guard = guard_of, .begin = sent_begin, .end = sent_end, .prepare = send_prepare, .poll = send_poll, .enqueue = send_enqueue,
     .settle = send_settle, .let_go = channel_unref,
 };
 
+static enum prim_step send_arm(coir_fiber *fiber, coir_io *frame, coir_result *result) { return object_arm(&send_offer, fiber, frame, result); }
+
 static const struct coir__prim send_prim = {
-    .name = "send", .awaits = to_send, .size = SENT_SIZE, .arm = coir__object_arm, .woken = send_woken,
+    .name = "send", .awaits = to_send, .size = SENT_SIZE, .arm = send_arm, .woken = send_woken,
     .disarm = send_disarm, .drop = send_drop, .waits_for = channel_waits_for, .offer = &send_offer,
     .exposed_by = "coir_channel_expose",
 };
@@ -409,7 +421,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
     coir_channel *channel = frame->object;
     CLAIMED(claimed);
     enum prim_step step;
-    if (unlikely(!coir__sent_begin(frame, result)))
+    if (unlikely(!sent_begin(frame, result)))
         return PRIM_DONE;
     do {
         spin_lock(&channel->object.guard);
@@ -417,7 +429,7 @@ static enum prim_step try_send_arm(coir_fiber *fiber, coir_io *frame, coir_resul
         spin_unlock(&channel->object.guard);
     } while (step == PRIM_PREPARE && channel_grow(channel));
     claimed_make_ready(&claimed);
-    coir__sent_end(frame);
+    sent_end(frame);
     if (unlikely(step == PRIM_PREPARE))
         *result = coir__no_memory();
     else if (step == PRIM_WAIT || result->value.type != &told_type)
@@ -491,12 +503,17 @@ static const struct coir__prim poison_prim = {
 
 /* --------------------------------------------------------------------------------------------------------------- ios */
 
+static ALWAYS_INLINE coir_io *node_of_size(size_t size, const struct coir__prim *prim, coir_channel *channel, int64_t number)
+{
+    coir_io *node = channel == NULL ? NULL : prim_node(prim, size, channel, number);
+    if (likely(node != NULL))
+        handle_ref(&channel->object.handle);
+    return node;
+}
+
 static coir_io *channel_io(const struct coir__prim *prim, coir_channel *channel, int64_t number)
 {
-    coir_io *node = channel == NULL ? NULL : coir__prim_new(prim, channel, number);
-    if (node != NULL)
-        coir_channel_ref(channel);
-    return node;
+    return node_of_size(NODE_SIZE_OF(prim_own), prim, channel, number);
 }
 
 coir_io *coir_receive(coir_channel *channel)     { return channel_io(&receive_prim, channel, RECEIVE); }
@@ -507,7 +524,7 @@ static coir_io *send_io(const struct coir__prim *prim, coir_channel *channel, co
 {
     if (coir__is_panic_value(&value))
         return coir_pure(value);
-    return coir__sent_put(channel_io(prim, channel, 0), value);
+    return sent_put(node_of_size(SENT_SIZE, prim, channel, 0), value);
 }
 
 coir_io *coir_send(coir_channel *channel, coir_value value)     { return send_io(&send_prim, channel, value); }

@@ -323,7 +323,7 @@ static void put_settle(coir_fiber *fiber, coir_io *frame, coir_result *result) {
 static enum prim_step put_woken(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
     object_note_end(frame->object);
-    coir__sent_end(frame);
+    sent_end(frame);
     put_settle(fiber, frame, result);
     return PRIM_DONE;
 }
@@ -332,17 +332,17 @@ static void put_disarm(coir_fiber *fiber, coir_io *frame)
 {
     (void)fiber;
     leave(&((coir_queue *)frame->object)->putters, frame);
-    coir__sent_end(frame);
+    sent_end(frame);
 }
 
 static void put_drop(coir_io *node)
 {
-    coir__sent_drop(node);
+    sent_drop(node);
     coir_queue_drop(node->object);
 }
 
 static const struct coir__offer put_offer = {
-    .guard = guard_of, .begin = coir__sent_begin, .end = coir__sent_end, .prepare = put_prepare, .poll = put_poll, .enqueue = put_enqueue,
+    .guard = guard_of, .begin = sent_begin, .end = sent_end, .prepare = put_prepare, .poll = put_poll, .enqueue = put_enqueue,
     .settle = put_settle,
 };
 
@@ -357,7 +357,7 @@ static enum prim_step try_put_arm(coir_fiber *fiber, coir_io *frame, coir_result
     coir_queue *queue = frame->object;
     CLAIMED(claimed);
     enum prim_step step;
-    if (unlikely(!coir__sent_begin(frame, result)))
+    if (unlikely(!sent_begin(frame, result)))
         return PRIM_DONE;
     do {
         spin_lock(&queue->object.guard);
@@ -365,7 +365,7 @@ static enum prim_step try_put_arm(coir_fiber *fiber, coir_io *frame, coir_result
         spin_unlock(&queue->object.guard);
     } while (step == PRIM_PREPARE && inside_grow(queue));
     claimed_make_ready(&claimed);
-    coir__sent_end(frame);
+    sent_end(frame);
     if (unlikely(step == PRIM_PREPARE))
         *result = coir__no_memory();
     else if (step == PRIM_WAIT)
@@ -681,7 +681,7 @@ static coir_io *put_io(const struct coir__prim *prim, coir_queue *queue, int64_t
 {
     if (coir__is_panic_value(&value))
         return coir_pure(value);
-    return coir__sent_put(queue_io(prim, queue, priority), value);
+    return sent_put(queue_io(prim, queue, priority), value);
 }
 
 static coir_io *put_at_io(const char *function, const struct coir__prim *prim, coir_queue *queue, int64_t priority, coir_value value)

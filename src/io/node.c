@@ -216,15 +216,8 @@ coir_value coir__value_of_shared(coir_io *node, const coir_value *value)
 
 coir_io *coir__prim_new_sized(const struct coir__prim *prim, size_t size, void *object, int64_t number)
 {
-    coir_io *node = coir__node_new(OP_PRIM, size);
-    if (node == NULL)
-        return NULL;
-    node->child = NULL;
-    node->prim = prim;
-    node->object = object;
-    node->prim_own.number = number;
-    node->prim_own.waiter = (struct waiter){ NULL, NULL, NULL };
-    if (size > NODE_SIZE_OF(prim_own))
+    coir_io *node = prim_node(prim, size, object, number);
+    if (node != NULL && size > NODE_SIZE_OF(prim_own))
         memset((char *)node + NODE_SIZE_OF(prim_own), 0, node_size(node) - NODE_SIZE_OF(prim_own));
     return node;
 }

@@ -101,7 +101,20 @@ struct coir__prim {
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };
 
-/* coir__prim_new: a PRIM node of prim->size bytes, zeroed behind the header. NULL without memory. */
+/* prim_node: a PRIM node of `size` bytes; what is behind prim_own is not set. NULL without memory.
+ * coir__prim_new: a PRIM node of prim->size bytes, zeroed behind the header. NULL without memory. */
+static ALWAYS_INLINE coir_io *prim_node(const struct coir__prim *prim, size_t size, void *object, int64_t number)
+{
+    coir_io *node = coir__node_new(OP_PRIM, size);
+    if (unlikely(node == NULL))
+        return NULL;
+    node->child = NULL;
+    node->prim = prim;
+    node->object = object;
+    node->prim_own.number = number;
+    node->prim_own.waiter = (struct waiter){ NULL, NULL, NULL };
+    return node;
+}
 coir_io *coir__prim_new(const struct coir__prim *prim, void *object, int64_t number);
 /* coir__hold: runs io between the primitive and its give_back(). Takes io; the object's reference only if it does not give NULL. */
 coir_io *coir__hold(const struct coir__prim *prim, void *object, int64_t number, coir_io *io);

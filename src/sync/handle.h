@@ -94,12 +94,12 @@ static inline bool handle_queue_remove(struct handle *handle, struct queue *queu
 }
 
 /* handle_queue_claim, handle_queue_claim_one: as queue_claim(). The waiter counts no more, whoever won. */
-static inline enum claim handle_queue_claim_one(struct handle *handle, struct queue *queue, struct waiter *waiter, coir_fiber **fiber)
+static ALWAYS_INLINE enum claim handle_queue_claim_one(struct handle *handle, struct queue *queue, struct waiter *waiter, coir_fiber **fiber)
 {
     handle_waiting_add(handle, -handle_share_of(waiter));                       /* first: who is claimed may take its frame along */
     return queue_claim_one(queue, waiter, fiber);
 }
-static inline enum claim handle_queue_claim(struct handle *handle, struct queue *queue, coir_fiber **fiber)
+static ALWAYS_INLINE enum claim handle_queue_claim(struct handle *handle, struct queue *queue, coir_fiber **fiber)
 {
     return handle_queue_claim_one(handle, queue, queue->first, fiber);
 }

@@ -100,40 +100,12 @@ struct waits_for coir__object_waits_for(const coir_io *frame)
     return (struct waits_for){ .object = object->serial };
 }
 
-/* One look at the object; if it is to wait, the fiber stands in the queue before the guard is let go. */
-static enum prim_step offer_meet(const struct coir__offer *offer, coir_fiber *fiber, coir_io *frame, bool is_to_wait, coir_result *result)
-{
-    ck_spinlock_fas_t *guard = offer->guard(frame);
-    CLAIMED(claimed);
-    enum prim_step step;
-    do {
-        spin_lock(guard);
-        step = offer->poll(fiber, frame, result, &claimed);
-        if (is_to_wait && step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
-            step = PRIM_DONE;
-        spin_unlock(guard);
-    } while (unlikely(step == PRIM_PREPARE) && offer->prepare(frame));
-    claimed_make_ready(&claimed);
-    if (step == PRIM_DONE)
-        offer->settle(fiber, frame, result);
-    if (likely(step != PRIM_PREPARE))
-        return step;
-    *result = coir__no_memory();
-    return PRIM_DONE;
-}
-
 enum prim_step coir__object_try(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
-    return offer_meet(frame->prim->offer, fiber, frame, false, result);
+    return object_meet(frame->prim->offer, fiber, frame, false, result);
 }
 
 enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
 {
-    const struct coir__offer *offer = frame->prim->offer;
-    if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
-        return PRIM_DONE;
-    enum prim_step step = offer_meet(offer, fiber, frame, true, result);
-    if (step == PRIM_DONE && offer->end != NULL)
-        offer->end(frame);
-    return step;
+    return object_arm(frame->prim->offer, fiber, frame, result);
 }

@@ -48,12 +48,50 @@ bool coir__object_serves_caller(struct object *object, bool is_unused);
  * left of it are woken, from the given queues.
  */
 bool coir__object_let_go(struct object *object, struct queue *const *queues, const char *function, const char *awaits);
+/* object_left: gives a reference up if others than waiters have more. False: it is not given up, object_let_go() is to. */
+static inline bool object_left(struct object *object) { return likely(handle_let_go(&object->handle) == HANDLE_LIVES); }
 void coir__object_done(struct object *object);
 
 /* coir__object_arm: the arm() of a primitive with an offer. coir__object_try: the same without waiting, of one that has begun: WAIT leaves all as it
  * was. */
 enum prim_step coir__object_arm(coir_fiber *fiber, coir_io *frame, coir_result *result);
 enum prim_step coir__object_try(coir_fiber *fiber, coir_io *frame, coir_result *result);
+
+/*
+ * object_arm: what coir__object_arm() does, for an offer that the compiler knows: an arm() of this one line has the offer's functions inlined.
+ * object_meet: one look at the object; if it is to wait, the fiber stands in the queue before the guard is let go.
+ */
+static ALWAYS_INLINE enum prim_step object_meet(const struct coir__offer *offer, coir_fiber *fiber, coir_io *frame, bool is_to_wait, coir_result *result)
+{
+    ck_spinlock_fas_t *guard = offer->guard(frame);
+    CLAIMED(claimed);
+    enum prim_step step;
+    do {
+        spin_lock(guard);
+        step = offer->poll(fiber, frame, result, &claimed);
+        if (is_to_wait && step == PRIM_WAIT && !offer->enqueue(fiber, frame, result))
+            step = PRIM_DONE;
+        spin_unlock(guard);
+    } while (unlikely(step == PRIM_PREPARE) && offer->prepare(frame));
+    claimed_make_ready(&claimed);
+    if (step == PRIM_DONE)
+        offer->settle(fiber, frame, result);
+    if (likely(step != PRIM_PREPARE))
+        return step;
+    *result = coir__no_memory();
+    return PRIM_DONE;
+}
+
+static ALWAYS_INLINE enum prim_step object_arm(const struct coir__offer *offer, coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    if (offer->begin != NULL && unlikely(!offer->begin(frame, result)))
+        return PRIM_DONE;
+    enum prim_step step = object_meet(offer, fiber, frame, true, result);
+    if (step == PRIM_DONE && offer->end != NULL)
+        offer->end(frame);
+    return step;
+}
+
 /* object_note: counts a wait for an exposed object, before it is registered; object_note_end: when it is over, however that came about. */
 static inline void object_note(struct object *object)
 {

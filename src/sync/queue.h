@@ -48,7 +48,7 @@ static inline bool case_has_won(const coir_io *frame) { return frame->flags & NO
 
 /* queue_claim: takes out the first waiter and claims its wait. CLAIM_LOST: somebody else has ended it. Otherwise claimed_add() follows.
  * queue_claim_one: any of them. */
-static inline enum claim queue_claim_one(struct queue *queue, struct waiter *waiter, coir_fiber **fiber)   /* MODEL wait.pml: queue_claim */
+static ALWAYS_INLINE enum claim queue_claim_one(struct queue *queue, struct waiter *waiter, coir_fiber **fiber)   /* MODEL wait.pml: queue_claim */
 {
     *fiber = waiter->fiber;
     struct coir__run *run = run_of(*fiber);
@@ -61,14 +61,14 @@ static inline enum claim queue_claim_one(struct queue *queue, struct waiter *wai
         unpin_foreign(run);
     return claim;
 }
-static inline enum claim queue_claim(struct queue *queue, coir_fiber **fiber) { return queue_claim_one(queue, queue->first, fiber); }
+static ALWAYS_INLINE enum claim queue_claim(struct queue *queue, coir_fiber **fiber) { return queue_claim_one(queue, queue->first, fiber); }
 
 /* Those whose claim was won under the object's lock, until it is free again. */
 struct claimed { coir_fiber *first, **last; };
 #define CLAIMED(name) struct claimed name = { NULL, &name.first }
 
 /* claimed_add: its result stands in the fiber. */
-static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)   /* MODEL semaphore.pml: claimed_add */
+static ALWAYS_INLINE void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum claim claim)   /* MODEL semaphore.pml: claimed_add */
 {
     /* An early claim is given at once: it touches no queue, and the worker that it is for may be spinning on us next. */
     struct coir__run *run = run_of(fiber);
@@ -82,7 +82,7 @@ static inline void claimed_add(struct claimed *claimed, coir_fiber *fiber, enum 
     claimed->last = &fiber->next;
 }
 
-static inline void claimed_add_ok(struct claimed *claimed, coir_fiber *fiber, enum claim claim, coir_value value)
+static ALWAYS_INLINE void claimed_add_ok(struct claimed *claimed, coir_fiber *fiber, enum claim claim, coir_value value)
 {
     coir__set_ok(&fiber->result, value);
     claimed_add(claimed, fiber, claim);

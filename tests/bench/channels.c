@@ -217,19 +217,26 @@ static void mpmc(struct bench *b)
 
 enum { CHANNELS = 10, WRITERS = 100 };
 
-struct listener { coir_channel **from; size_t which; int64_t left, heard; };
+struct listener { coir_channel **from; coir_io *any; int64_t left, heard; };
+
+static coir_io *receive_any(coir_channel **from)
+{
+    coir_case cases[CHANNELS];
+    for (int i = 0; i < CHANNELS; i++)
+        cases[i] = coir_on(coir_receive(from[i]), NULL, NULL);
+    return coir_select(NULL, CHANNELS, cases);
+}
 
 static coir_io *listener_routine(coir_routine *self)
 {
     COIR_BEGIN(self, struct listener, my);
-    for (; my->left > 0; my->left--) {
-        coir_case cases[CHANNELS];
-        for (int i = 0; i < CHANNELS; i++)
-            cases[i] = coir_on(coir_receive(my->from[i]), NULL, NULL);
-        COIR_AWAIT(coir_select(&my->which, CHANNELS, cases));
+    for (my->any = receive_any(my->from); my->left > 0; my->left--) {
+        COIR_AWAIT(coir_io_ref(my->any));
         my->heard += self->result.value.i64;
     }
     COIR_RETURN(coir_int(my->heard));
+    COIR_FINALLY;
+    coir_io_drop(my->any);
     COIR_END;
 }
 
