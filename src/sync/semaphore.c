@@ -67,17 +67,21 @@ static void semaphore_abandon(coir_semaphore *semaphore)
     coir__handle_wake(&claimed, "coir_acquire", awaited, semaphore->serial);
 }
 
-void coir_semaphore_drop(coir_semaphore *semaphore)                                     /* MODEL handle.pml: drop */
+static NOINLINE void semaphore_let_go(coir_semaphore *semaphore, enum handle_end end)     /* MODEL handle.pml: drop */
 {
-    enum handle_end end = HANDLE_LIVES;
-    if (semaphore == NULL)
-        return;
-    while (unlikely((end = handle_let_go(&semaphore->handle)) == HANDLE_ABANDONED))
+    for (; end == HANDLE_ABANDONED; end = handle_let_go(&semaphore->handle))
         semaphore_abandon(semaphore);
     if (end == HANDLE_LIVES)
         return;
     coir__run_token_drop(semaphore->user);
     coir__free(semaphore, sizeof *semaphore);
+}
+
+void coir_semaphore_drop(coir_semaphore *semaphore)
+{
+    enum handle_end end = semaphore == NULL ? HANDLE_LIVES : handle_let_go(&semaphore->handle);
+    if (unlikely(end != HANDLE_LIVES))
+        semaphore_let_go(semaphore, end);
 }
 
 int64_t coir_semaphore_available(const coir_semaphore *semaphore)
@@ -90,7 +94,7 @@ uint64_t coir_semaphore_id(const coir_semaphore *semaphore) { return semaphore =
 /* -------------------------------------------------------------------------------------------------------- under guard */
 
 /* Whether the fiber's run may use it: it does already, or nobody does. */
-static bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
+static inline bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
 {
     if (likely(semaphore->user == user))
         return true;
@@ -105,7 +109,7 @@ static bool semaphore_serves(coir_semaphore *semaphore, struct run_token *user)
 static int64_t wanted_by(struct waiter *waiter) { return frame_of_waiter(waiter)->prim_own.number; }
 
 /* The first in the queue, if there is enough for it; or for another case of its alternative, which does not stand in its own way. NULL: neither. */
-static struct waiter *next_to_grant(const coir_semaphore *semaphore, int64_t available)
+static inline struct waiter *next_to_grant(const coir_semaphore *semaphore, int64_t available)
 {
     struct waiter *waiter = semaphore->waiters.first;
     const coir_fiber *first = waiter == NULL ? NULL : waiter->fiber;
@@ -114,7 +118,7 @@ static struct waiter *next_to_grant(const coir_semaphore *semaphore, int64_t ava
     return waiter != NULL && waiter->fiber == first ? waiter : NULL;
 }
 
-static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)         /* MODEL semaphore.pml: grant */
+static inline void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed)         /* MODEL semaphore.pml: grant */
 {
     int64_t available = load_relaxed(&semaphore->available);
     for (struct waiter *next; (next = next_to_grant(semaphore, available)) != NULL; ) {
@@ -131,7 +135,7 @@ static void semaphore_grant(coir_semaphore *semaphore, struct claimed *claimed) 
 
 enum taking { TAKEN, REFUSED, BUSY };
 
-static enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, int64_t permits)   /* MODEL semaphore.pml: take */
+static inline enum taking semaphore_take(coir_semaphore *semaphore, coir_fiber *fiber, int64_t permits)   /* MODEL semaphore.pml: take */
 {
     if (unlikely(!semaphore_serves(semaphore, run_of(fiber)->token)))
         return REFUSED;
@@ -175,7 +179,7 @@ static struct ck_spinlock_fas *guard_of(const coir_io *frame) { return &((coir_s
 /* What is known under the guard; the errors are made afterwards. */
 enum told { TOLD_TAKEN, TOLD_REFUSED, TOLD_TOO_MANY, TOLD_ABANDONED };
 
-static enum prim_step acquire_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
+static inline enum prim_step acquire_poll(coir_fiber *fiber, coir_io *frame, coir_result *result, struct claimed *claimed)
 {
     coir_semaphore *semaphore = frame->object;
     int64_t permits = frame->prim_own.number;
@@ -189,7 +193,7 @@ static enum prim_step acquire_poll(coir_fiber *fiber, coir_io *frame, coir_resul
     return taking == BUSY ? PRIM_WAIT : PRIM_DONE;
 }
 
-static bool acquire_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)             /* MODEL semaphore.pml: arm */
+static inline bool acquire_enqueue(coir_fiber *fiber, coir_io *frame, coir_result *result)             /* MODEL semaphore.pml: arm */
 {
     coir_semaphore *semaphore = frame->object;
     coir__set_ok(result, coir_uint(TOLD_ABANDONED));
@@ -298,9 +302,14 @@ static const struct coir__prim release_prim = {
 
 static void give_back(coir_fiber *fiber, const coir_io *frame, coir_result *result) { (void)release_attempt(fiber, frame, result); }
 
+static enum prim_step acquire_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
+{
+    return object_arm(&acquire_offer, fiber, frame, result);
+}
+
 static const struct coir__prim acquire_prim = {
     .name = "acquire", .holds = "with_permits", .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,
-    .arm = coir__object_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
+    .arm = acquire_arm, .disarm = acquire_disarm, .drop = node_drop, .waits_for = acquire_waits_for, .give_back = give_back,
     .offer = &acquire_offer,
 };
 
@@ -312,9 +321,9 @@ static coir_io *permits_io(const char *function, const struct coir__prim *prim, 
         return NULL;
     if (permits < 0)
         return coir__bad_argument(function, "a negative number of permits");
-    coir_io *node = coir__prim_new(prim, semaphore, permits);
-    if (node != NULL)
-        coir_semaphore_ref(semaphore);
+    coir_io *node = prim_node(prim, NODE_SIZE_OF(prim_own), semaphore, permits);
+    if (likely(node != NULL))
+        handle_ref(&semaphore->handle);
     return node;
 }
 
