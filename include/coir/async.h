@@ -54,6 +54,28 @@ COIR_API bool coir_resume(coir_callback k, coir_result result);
 /* coir_callback_drop: says that nobody will call. If nobody has, the fiber panics. */
 COIR_API void coir_callback_drop(coir_callback k);
 
+/*
+ * coir_blocking: calls fn(env) on a thread beside the pool, which may block for as long as it likes: system calls on files, name resolution, a
+ * library that waits. The fiber leaves its worker meanwhile, and ends with the result that fn gives. Threads are begun as they are needed, up to
+ * options.blocking_max; what exceeds that waits its turn, in order. Idle ones end after some seconds. Their name is "coir blocking"; signals are
+ * blocked on them. On such a thread coir_run() and other calls that block are allowed; what asks for the fiber (coir_context(), coir_is_canceling()) is not
+ * of use.
+ * Takes    of coir_blocking_copy: size bytes, at most 64 KiB, copied; they, as an env that is lent, must stay until fn has returned.
+ * Cancel   before fn was begun: it is not. Afterwards the fiber waits until fn has returned: a value wins, and is followed by the cancellation at
+ *          the next step; an error is CANCELED.
+ * Fails    PANIC with EINVAL for NULL or a size out of range, with EAGAIN when there is no thread and none can be had.
+ * Simulated it is called at once on the simulation's thread, at a moment that the seed chooses.
+ * From     cats-effect's blocking and interruptible, tokio's spawn_blocking.
+ *
+ * coir_interruptible: the same, and a cancellation calls unblock(env), once, on a worker: it makes fn return, by shutting a socket down, by a
+ * write to a pipe, by a flag. It may come while fn is just beginning or has just returned, must not block, and must do no harm then.
+ */
+typedef void coir_unblock_fn(void *env);
+COIR_API COIR_MUST_USE coir_io *coir_blocking(coir_defer_fn *fn, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_blocking_copy(coir_defer_fn *fn, const void *bytes, size_t size);
+COIR_API COIR_MUST_USE coir_io *coir_interruptible(coir_defer_fn *fn, coir_unblock_fn *unblock, void *env);
+COIR_API COIR_MUST_USE coir_io *coir_interruptible_copy(coir_defer_fn *fn, coir_unblock_fn *unblock, const void *bytes, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

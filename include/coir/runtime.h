@@ -47,6 +47,7 @@ typedef struct coir_options {
     /* Called on a worker when a fiber does what a program had better not do: at most once for each fiber. `message` names the fiber and says
      * what it does, and what would be better; it is lent. The hook must not wait or run ios. */
     void        (*on_warning)(void *env, uint64_t fiber_id, const char *message);
+    unsigned      blocking_max;                         /* threads for coir_blocking() at once; 0: 512. What exceeds it waits its turn */
 } coir_options;
 
 /* COIR_OPTIONS(.workers = 2): a pointer to options, for a call. In C++: make a coir_options and set its fields. */

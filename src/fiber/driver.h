@@ -23,6 +23,13 @@ struct timer {
     size_t      index;                                  /* where in it */
 };
 
+/* A call that blocks a thread. It stands in the fiber's frame, which is there until work() has woken the fiber. */
+struct job {
+    struct job *next, *prev;
+    bool        begun;
+    void      (*work)(struct job *job);                 /* on a thread that is no worker */
+};
+
 enum clock_kind { CLOCK_OF_RUN, CLOCK_OF_EPOCH };
 
 struct driver {
@@ -37,6 +44,10 @@ struct driver {
     /* timer_arm: false: no memory. timer_disarm: of one that may have gone off; afterwards nobody knows it. */
     bool (*timer_arm)(struct coir__seat *seat, struct timer *timer, enum clock_kind clock);
     void (*timer_disarm)(struct timer *timer);
+    /* block: has the job worked off elsewhere. False: there is no thread for it. unblock: true: nobody had begun it, and nobody will. Both from a
+     * seat. */
+    bool (*block)(struct coir__seat *seat, struct job *job);
+    bool (*unblock)(struct coir__seat *seat, struct job *job);
     /* pin, unpin: the run cannot end in between. By who wakes one of its fibers from outside: before the claim. */
     void (*pin)(struct coir__run *run);
     void (*unpin)(struct coir__run *run);

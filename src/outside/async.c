@@ -21,9 +21,9 @@
  *   second finds the other. The winner first: it has left the result, lets go of all, and the fiber takes it without waiting. The fiber
  *   first: it has left the generation of its new wait, which the winner claims. Each change releases what was written before it, and acquires.
  */
-#include "fiber/cancel.h"
+#include "outside/async.h"
 
-#include <coir/async.h>
+#include "fiber/cancel.h"
 
 #include <string.h>
 
@@ -232,12 +232,25 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)                     
     slot_give(async->slot);
 }
 
-static const struct coir__prim async_prim = {
-    .name = "async", .awaits = "a callback", .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,
-    .woken = async_woken, .disarm = async_disarm, .can_cancel = async_can_cancel, .cancel = async_cancel,
-};
+#define ASYNC_AS(called, awaited)                                                                              \
+    {                                                                                                         \
+        .name = (called), .awaits = (awaited), .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,   \
+        .woken = async_woken, .disarm = async_disarm, .can_cancel = async_can_cancel, .cancel = async_cancel,  \
+    }
+const struct coir__prim coir__async_prim = ASYNC_AS("async", "a callback"), coir__blocking_prim = ASYNC_AS("blocking", "a blocking call");
 
 static size_t rounded(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP; }
+
+coir_io *coir__async_new(const struct coir__prim *prim, const coir_async_type *type, size_t env_size, void **env)
+{
+    size_t op_at = rounded(sizeof(struct async)), env_at = op_at + rounded(type->op_size);
+    coir_io *node = coir__prim_new_sized(prim, env_at + env_size, (void *)(uintptr_t)type, 0);
+    if (node == NULL)
+        return NULL;
+    async_of(node)->op_at = op_at;
+    async_of(node)->env = *env = (char *)node + env_at;
+    return node;
+}
 
 static coir_io *async_node(const char *function, const coir_async_type *type, struct env_given given)
 {
@@ -248,17 +261,14 @@ static coir_io *async_node(const char *function, const coir_async_type *type, st
     const char *bad = coir__callback_bad((any_fn *)type->start, given);
     if (bad != NULL)
         return coir__bad_argument(function, bad);
-    size_t op_at = rounded(sizeof(struct async)), bytes_at = op_at + rounded(type->op_size);
-    coir_io *node = coir__prim_new_sized(&async_prim, bytes_at + (given.bytes == LENT ? 0 : given.bytes), (void *)(uintptr_t)type, 0);
+    void *env;
+    coir_io *node = coir__async_new(&coir__async_prim, type, given.bytes == LENT ? 0 : given.bytes, &env);
     if (node == NULL)
         return NULL;
-    async_of(node)->op_at = op_at;
-    async_of(node)->env = (void *)(uintptr_t)given.env;
-    if (given.bytes != LENT) {
-        async_of(node)->env = (char *)node + bytes_at;
-        if (given.bytes > 0)
-            memcpy(async_of(node)->env, given.env, given.bytes);
-    }
+    if (given.bytes == LENT)
+        async_of(node)->env = (void *)(uintptr_t)given.env;
+    else if (given.bytes > 0)
+        memcpy(env, given.env, given.bytes);
     return node;
 }
 

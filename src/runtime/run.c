@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <unistd.h>
 
-enum { BUDGET_DEFAULT = 4096 };
+enum { BUDGET_DEFAULT = 4096, BLOCKING_DEFAULT = 512 };
 
 /* ------------------------------------------------------------------------------------------------------------ options */
 
@@ -50,6 +50,8 @@ static coir_options options_complete(const coir_options *given)
         complete.workers = workers_default();
     if (complete.budget == 0)
         complete.budget = BUDGET_DEFAULT;
+    if (complete.blocking_max == 0)
+        complete.blocking_max = BLOCKING_DEFAULT;
     return complete;
 }
 

@@ -239,12 +239,16 @@ static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum c
     return clock == CLOCK_OF_RUN ? coir__timers_arm(&worker->timers, timer) : coir__epoch_arm(&worker->pool->epoch, timer);
 }
 
+static bool drive_block(struct coir__seat *seat, struct job *job) { return coir__blockers_add(&pool_of(seat->run)->blockers, job); }
+static bool drive_unblock(struct coir__seat *seat, struct job *job) { return coir__blockers_remove(&pool_of(seat->run)->blockers, job); }
+
 static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&pool_of(run)->pins, 1u); }
 static void drive_unpin(struct coir__run *run) { fetch_sub_release(&pool_of(run)->pins, 1u); }           /* [PIN] */
 
 static const struct driver pool_driver = {
     .ready = drive_ready, .next = drive_next, .start = drive_start, .now = drive_now, .draw = drive_draw,
-    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
+    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .block = drive_block, .unblock = drive_unblock,
+    .pin = drive_pin, .unpin = drive_unpin,
 };
 
 /* -------------------------------------------------------------------------------------------------------- finding work */
@@ -775,6 +779,7 @@ struct pool *coir__pool_new(const coir_options *options)
     ck_spinlock_fas_init(&pool->idle_lock);
     pthread_mutex_init(&pool->starting, NULL);
     coir__epoch_init(&pool->epoch);
+    coir__blockers_init(&pool->blockers, options);
     pool->judged = UINT64_MAX;
     pool->verdict = coir_ok(coir_none());
     bool made = workers_make(pool);
@@ -782,6 +787,7 @@ struct pool *coir__pool_new(const coir_options *options)
         return pool;
     if (made)
         workers_drop(pool, pool->made);
+    coir__blockers_done(&pool->blockers);
     coir__epoch_done(&pool->epoch);
     pthread_mutex_destroy(&pool->starting);
     coir__chunk_free(pool, sizeof *pool, CACHE_LINE);
@@ -790,6 +796,7 @@ struct pool *coir__pool_new(const coir_options *options)
 
 void coir__pool_drop(struct pool *pool)
 {
+    coir__blockers_done(&pool->blockers);
     coir__epoch_done(&pool->epoch);
     workers_drop(pool, pool->made);
     pthread_mutex_destroy(&pool->starting);
@@ -849,6 +856,7 @@ coir_result coir__pool_run(struct pool *pool, coir_io *io)
     }
     for (unsigned i = 1; i < pool->count; i++)
         pthread_join(pool->workers[i]->thread, NULL);
+    coir__blockers_stop(&pool->blockers);               /* before the frames go that its jobs stand in */
     coir__me.seat = &first->seat;
     if (pool->verdict.tag != COIR_OK)
         pool_discard_fibers(pool);

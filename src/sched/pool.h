@@ -8,6 +8,7 @@
 #define SCHED_POOL_H
 
 #include "base/random.h"
+#include "sched/blockers.h"
 #include "sched/deque.h"
 #include "sched/epoch.h"
 #include "sched/park.h"
@@ -57,6 +58,7 @@ struct pool {
     struct worker  **workers;                           /* I */
     pthread_mutex_t  starting;                          /* held until all are there */
     struct epoch     epoch;
+    struct blockers  blockers;
 
     LINE_ALIGNED ck_stack_t injected;                   /* A [PARK]: from threads that are no workers of the run */
     LINE_ALIGNED _Atomic uint32_t idle;                 /* A [PARK], written under idle_lock: workers in `parked` */

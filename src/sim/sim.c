@@ -101,10 +101,45 @@ static int64_t drive_now(struct coir__run *run, enum clock_kind clock)
 
 static uint64_t drive_draw(struct coir__seat *seat) { return random_next(&sim_of(seat->run)->drawing); }
 
+static struct completion *completion_new(struct coir_sim *sim, int64_t delay)
+{
+    struct completion *completion = coir__alloc(sizeof *completion);
+    if (completion == NULL)
+        return NULL;
+    *completion = (struct completion){ .next = sim->completions, .due = ns_add(sim->now, delay), .serial = ++sim->completions_begun };
+    sim->completions = completion;
+    return completion;
+}
+
 static bool drive_timer_arm(struct coir__seat *seat, struct timer *timer, enum clock_kind clock)
 {
     struct coir_sim *sim = sim_of(seat->run);
     return coir__timers_arm(clock == CLOCK_OF_RUN ? &sim->timers : &sim->epoch_timers, timer);
+}
+
+/* A function that blocks takes a while, but in a simulation none of the thread's time can pass with that. */
+static bool drive_block(struct coir__seat *seat, struct job *job)
+{
+    enum { NS_MAX = 1000 * 1000 };
+    struct coir_sim *sim = sim_of(seat->run);
+    struct completion *completion = completion_new(sim, (int64_t)(random_next(&sim->drawing) % NS_MAX));
+    if (completion == NULL)
+        return false;
+    completion->job = job;
+    return true;
+}
+
+static bool drive_unblock(struct coir__seat *seat, struct job *job)
+{
+    struct completion **link = &sim_of(seat->run)->completions, *completion;
+    while (*link != NULL && (*link)->job != job)
+        link = &(*link)->next;
+    completion = *link;
+    if (completion == NULL)
+        return false;
+    *link = completion->next;
+    coir__free(completion, sizeof *completion);
+    return true;
 }
 
 static void drive_pin(struct coir__run *run) { fetch_add_relaxed(&sim_of(run)->pins, 1u); }
@@ -112,7 +147,8 @@ static void drive_unpin(struct coir__run *run) { fetch_sub_release(&sim_of(run)-
 
 static const struct driver sim_driver = {
     .ready = drive_ready, .next = drive_ready, .start = drive_start, .now = drive_now, .draw = drive_draw,
-    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .pin = drive_pin, .unpin = drive_unpin,
+    .timer_arm = drive_timer_arm, .timer_disarm = coir__timers_disarm, .block = drive_block, .unblock = drive_unblock,
+    .pin = drive_pin, .unpin = drive_unpin,
 };
 
 struct coir_sim *coir__sim_of_thread(void)
@@ -164,6 +200,15 @@ static struct completion **due_completion(struct coir_sim *sim, uint32_t index)
     return link;
 }
 
+/* As on a thread that is no worker. */
+static void do_job(struct job *job)
+{
+    struct coir_sim *sim = coir__sim_of_thread();
+    coir__sim_leave();
+    job->work(job);
+    coir__sim_enter(sim);
+}
+
 static void complete(struct coir_sim *sim, uint32_t index)
 {
     struct completion **link = due_completion(sim, index), *completion = *link;
@@ -171,7 +216,10 @@ static void complete(struct coir_sim *sim, uint32_t index)
     *link = completion->next;
     sim->hash = (sim->hash ^ completion->serial) * UINT64_C(0x9e3779b97f4a7c15);
     acted(sim, completion->serial | ACTOR_COMPLETION);
-    (void)coir_resume(completion->k, completion->result);
+    if (completion->job == NULL)
+        (void)coir_resume(completion->k, completion->result);
+    else
+        do_job(completion->job);
     coir__free(completion, sizeof *completion);
     coir__trace_row(sim, 0, "", &instruction);
 }
@@ -196,15 +244,14 @@ bool coir_sim_complete(coir_callback k, coir_result result, coir_duration earlie
     }
     if (sim == NULL)
         return coir_resume(k, result);
-    struct completion *completion = coir__alloc(sizeof *completion);
+    uint64_t span = (uint64_t)(latest.ns - earliest.ns) + 1;
+    struct completion *completion = completion_new(sim, earliest.ns + (int64_t)(random_next(&sim->drawing) % span));
     if (completion == NULL) {
         coir_result_drop(&result);
         return coir_resume(k, coir__no_memory());
     }
-    uint64_t span = (uint64_t)(latest.ns - earliest.ns) + 1;
-    int64_t delay = earliest.ns + (int64_t)(random_next(&sim->drawing) % span);
-    *completion = (struct completion){ sim->completions, ns_add(sim->now, delay), ++sim->completions_begun, k, result };
-    sim->completions = completion;
+    completion->k = k;
+    completion->result = result;
     return true;
 }
 

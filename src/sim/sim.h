@@ -28,8 +28,15 @@ static inline bool turn_is_over(enum turn turn) { return turn == TURN_YIELDED ||
 
 struct sim_worker { coir_fiber *fiber; uint64_t left; };                        /* NULL: free; left: steps of its budget */
 
-/* A call of foreign code that is to come: see coir_sim_complete(). */
-struct completion { struct completion *next; int64_t due; uint64_t serial; coir_callback k; coir_result result; };
+/* A call of foreign code that is to come, see coir_sim_complete(); or one that blocks, and does so in no time at that moment. */
+struct completion {
+    struct completion *next;
+    int64_t       due;
+    uint64_t      serial;
+    struct job   *job;                                  /* NULL: it is k that is called */
+    coir_callback k;
+    coir_result   result;
+};
 
 /* Who could make the next step, in the order in which a choice counts them. Choice 0, the default, is the fiber that made the last step, if
  * its turn goes on, otherwise who comes next in turn. */
