@@ -70,6 +70,87 @@ COIR_API COIR_MUST_USE coir_result coir_run(coir_io *io, const coir_options *opt
  */
 COIR_API COIR_MUST_USE int coir_main(coir_io *io, const coir_options *options);
 
+/* ----------------------------------------------------------------------------------- a runtime beside a program's own loop */
+
+/*
+ *     coir_runtime *runtime = coir_runtime_start(NULL);
+ *     coir_future *answer = coir_submit(runtime, io);                 from any thread, as often as you like
+ *     if (coir_future_get(answer, coir_seconds(2), &result)) ...
+ *     coir_runtime_stop(runtime, COIR_STOP_WAIT);
+ *     coir_runtime_drop(runtime);
+ *
+ * A runtime is a run that has no main io of the program's and goes on until it is stopped; all its workers are threads of its own. Handles are
+ * counted references; _ref(NULL) gives NULL, _drop(NULL) is harmless. Unless it says otherwise a function may be called from any thread.
+ *
+ * As long as it is not stopped silence is never found, since somebody may still submit; rings are.
+ */
+typedef struct coir_runtime coir_runtime;
+typedef struct coir_future coir_future;
+
+/* coir_runtime_start: borrows options, which are copied (NULL: the defaults); what they mention must stay until the runtime has ended. Returns when the
+ * workers are there. NULL with errno: EINVAL for options out of range, ENOMEM, EAGAIN without a thread, EPERM in a child of fork(). */
+COIR_API COIR_MUST_USE coir_runtime *coir_runtime_start(const coir_options *options);
+COIR_API coir_runtime *coir_runtime_ref(coir_runtime *runtime);
+/* coir_runtime_drop: the last handle of a runtime that was not stopped closes it: what was submitted goes on to its end, nobody waits for that. */
+COIR_API void coir_runtime_drop(coir_runtime *runtime);
+
+/*
+ * coir_submit: has io run as a fiber of the runtime, with its context and the keys' initial values. Takes io.
+ * Gives    a future, which is yours; NULL if the runtime or io is NULL, or without memory: then nothing runs. After coir_runtime_stop() the future
+ *          is done at once, with an error COIR_REFUSED, and io is dropped.
+ * From     executors: Java's ExecutorService, Python's concurrent.futures.
+ */
+COIR_API COIR_MUST_USE coir_future *coir_submit(coir_runtime *runtime, coir_io *io);
+
+/* COIR_STOP_WAIT: nothing is accepted any more, and what was is awaited, with all fibers that it forked. COIR_STOP_CANCEL: they are asked to end, too;
+ * what has not begun does not. */
+typedef enum coir_stop_how { COIR_STOP_WAIT, COIR_STOP_CANCEL } coir_stop_how;
+/* coir_runtime_stop: returns when the run has ended, with all its threads joined and all its futures done. A second one waits as well, and may turn
+ * WAIT into CANCEL. From a callback, where it would block a worker, it is refused, as for NULL: false, and nothing has happened. */
+COIR_API bool coir_runtime_stop(coir_runtime *runtime, coir_stop_how how);
+
+/*
+ * A future is what was submitted, seen from outside. Dropping it detaches it: the fiber goes on, and if it fails the hook for unseen failures is told.
+ *
+ * coir_future_get: waits until it is done, at most `limit` (zero or less: it only looks; COIR_FOREVER: no bound), and gives its result, which is
+ * yours: shared, so that it can be got again; one that cannot be shared goes to the first who asks, and the others get a panic.
+ * Gives    false: it is not done; *result is OK with none. From a callback, where it would block a worker, it does not wait: *result is a panic, code
+ *          COIR_MISUSE, if it is not done; as for NULL, code EINVAL.
+ */
+#define COIR_FOREVER coir_ns(INT64_MAX)
+COIR_API COIR_MUST_USE bool coir_future_get(coir_future *future, coir_duration limit, coir_result *result);
+COIR_API bool coir_future_done(const coir_future *future);
+/* coir_future_cancel: asks the fiber to end; the result is then most likely CANCELED. Does not wait. */
+COIR_API void coir_future_cancel(coir_future *future);
+COIR_API coir_future *coir_future_ref(coir_future *future);
+COIR_API void coir_future_drop(coir_future *future);
+
+/*
+ * coir_future_on_done: has fn(env, future) called once when it is done: on the worker that ended it, or at once and here if it is done already. It is
+ * lent the future, must not wait, and may call coir_future_get(). Any number of them, called in order.
+ * coir_future_deliver: the same, but called by coir_runtime_dispatch(), on the program's own thread.
+ * False: no memory, or future or fn is NULL; it will not be called.
+ */
+typedef void coir_done_fn(void *env, coir_future *future);
+COIR_API COIR_MUST_USE bool coir_future_on_done(coir_future *future, coir_done_fn *fn, void *env);
+COIR_API COIR_MUST_USE bool coir_future_deliver(coir_future *future, coir_done_fn *fn, void *env);
+
+/*
+ * For a program with a main loop: one descriptor to poll for reading, which is the runtime's (do not read or close it), and what to call when it
+ * is readable. coir_runtime_fd: -1 with errno when there is none to be had. coir_runtime_dispatch: calls what coir_future_deliver() asked for and has
+ * become due, in the order in which the futures were done, and gives how many; from one thread at a time.
+ */
+COIR_API int coir_runtime_fd(coir_runtime *runtime);
+COIR_API size_t coir_runtime_dispatch(coir_runtime *runtime);
+
+/*
+ * coir_runtime_map: runs the ios that fn(env, 0) to fn(env, count - 1) give, at most `limit` at a time (0: all at once), and gives the list of their
+ * values in order, as coir_par_traverse() does; when `timeout` is over before that they are called off, and it gives an error, code COIR_TIMEOUT.
+ * Blocks the calling thread; refused where coir_future_get() is.
+ * From     Python's Executor.map.
+ */
+COIR_API COIR_MUST_USE coir_result coir_runtime_map(coir_runtime *runtime, size_t limit, size_t count, coir_index_fn *fn, void *env, coir_duration timeout);
+
 /*
  * coir_set_memory: where coir's memory comes from, once for the process, before the first use of anything else of coir's. `memory` is
  * copied. allocate(env, size) gives memory aligned as by malloc() or NULL; release(env, p, size) takes it back. Both from any

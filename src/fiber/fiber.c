@@ -469,18 +469,10 @@ static void held_abandon_all(coir_fiber *fiber)
     held_let_go(fiber);
 }
 
-static bool result_can_share(const coir_result *result)
-{
-    bool can = coir_can_share(&result->value);
-    for (const coir_failure *f = result->also; f != NULL; f = coir_failure_next(f))
-        can = can && coir_can_share(coir_failure_value(f));
-    return can;
-}
-
 /* Of a fiber that ends with more than plain bits. */
 static void result_settle(coir_fiber *fiber)
 {
-    fiber->flags |= FIBER_TYPED | (result_can_share(&fiber->result) ? FIBER_SHARABLE : 0);
+    fiber->flags |= FIBER_TYPED | (coir__result_can_share(&fiber->result) ? FIBER_SHARABLE : 0);
     if (unlikely(is_own_handle(fiber)))
         fetch_sub_release(&fiber->refs, 1u);            /* not the last: the run has one until the fiber has ended */
 }

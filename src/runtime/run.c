@@ -2,6 +2,7 @@
  * run.c - one run: options, the pool, the result; and what concerns the whole process
  */
 #include "fiber/deadlock.h"
+#include "runtime/future.h"
 #include "sched/pool.h"
 
 #include <coir.h>
@@ -62,6 +63,13 @@ static bool in_forked_child;
 static void child_is_forked(void) { in_forked_child = true; }
 static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, child_is_forked); }
 
+bool coir__in_forked_child(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    return in_forked_child;
+}
+
 /* ------------------------------------------------------------------------------------------------------------------ run */
 
 static coir_result refuse(coir_io *io, const char *domain, int code, const char *why)
@@ -72,9 +80,7 @@ static coir_result refuse(coir_io *io, const char *domain, int code, const char 
 
 coir_result coir_run(coir_io *io, const coir_options *options)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_forks);
-    if (in_forked_child)
+    if (coir__in_forked_child())
         return refuse(io, DOMAIN_COIR, COIR_REFUSED, "in a child of fork(), which has none of the parent's threads");
     if (coir__me.seat != NULL || coir__me.in_hook > 0)
         return refuse(io, DOMAIN_COIR, COIR_MISUSE, "called from a callback: it would block a worker. Return the io instead");

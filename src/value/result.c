@@ -243,6 +243,14 @@ void coir_result_print(const coir_result *result, FILE *out)
     }
 }
 
+bool coir__result_can_share(const coir_result *result)
+{
+    bool can = coir_can_share(&result->value);
+    for (const coir_failure *f = result->also; f != NULL; f = coir_failure_next(f))
+        can = can && coir_can_share(coir_failure_value(f));
+    return can;
+}
+
 coir_result coir_result_share(const coir_result *result)
 {
     coir_result shared = coir_result_of(result->tag, coir_share(&result->value));

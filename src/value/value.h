@@ -81,6 +81,9 @@ static inline void coir__check(coir_result *result)
         *result = coir__checked_slow(*result);
 }
 
+/* coir__result_can_share: as coir_can_share(), of all that is in it. */
+bool coir__result_can_share(const coir_result *result);
+
 /* coir__box: coir_box() of *result, which is taken. */
 coir_value coir__box(coir_result *result);
 

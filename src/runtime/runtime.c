@@ -1,0 +1,447 @@
+/*
+ * runtime.c - a run beside a program's own loop: what is submitted comes in by one door, and goes out as a future
+ *
+ * A thread makes a run whose main fiber takes what was submitted, in order, and forks it, inside a coir_supervise(): so all that was submitted, with
+ * what it forks, belongs to that; to stop is to close the door, and to cancel is to cancel the main fiber.
+ *
+ * The program's handles are counted apart from what keeps the memory: these handles together, the thread, and each future. The thread is joined by the
+ * first who stops the runtime, or else detached by the last of the program's handles.
+ */
+#include "runtime/future.h"
+
+#include "base/atomic.h"
+#include "fiber/driver.h"
+#include "fiber/fiber.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct coir_runtime {
+    _Atomic uint32_t users, refs;                       /* A: the program's handles; what keeps the memory */
+    coir_options     options;                           /* I */
+    pthread_t        thread;                            /* I */
+    pthread_mutex_t  lock;
+    pthread_cond_t   changed;
+    bool             has_begun, is_over;                /* L: the run */
+    bool             is_closed;                         /* L: the door */
+    bool             is_joined;                         /* L: somebody joins the thread, or has detached it */
+    coir_io         *first, *last;                      /* L: what the main fiber has not taken yet, through `child` */
+    bool             is_asked;                          /* L: it waits for some, to be resumed by */
+    coir_callback    k;
+    coir_fiber      *main_fiber;                        /* L: a handle, while the run goes on */
+    struct done_call *deliveries, *deliveries_last;     /* L: to be called by coir_runtime_dispatch() */
+    int              fd;                                /* L: an eventfd, readable while there are some; or -1 */
+};
+
+/* ----------------------------------------------------------------------------------------------------------- deliveries */
+
+static void deliveries_drop(struct done_call *calls)
+{
+    for (struct done_call *next; calls != NULL; calls = next) {
+        next = calls->next;
+        coir_future_drop(calls->future);
+        coir__free(calls, sizeof *calls);
+    }
+}
+
+/* L. */
+static struct done_call *deliveries_take(coir_runtime *runtime)
+{
+    struct done_call *calls = runtime->deliveries;
+    uint64_t count;
+    runtime->deliveries = runtime->deliveries_last = NULL;
+    if (runtime->fd >= 0 && calls != NULL)
+        (void)!read(runtime->fd, &count, sizeof count);
+    return calls;
+}
+
+/* L. */
+static void fd_raise(const coir_runtime *runtime)
+{
+    const uint64_t one = 1;
+    if (runtime->fd >= 0)
+        (void)!write(runtime->fd, &one, sizeof one);
+}
+
+void coir__runtime_deliver(coir_runtime *runtime, struct done_call *call)
+{
+    call->next = NULL;
+    pthread_mutex_lock(&runtime->lock);
+    bool anybody = load_relaxed(&runtime->users) > 0;
+    if (anybody) {
+        bool first = runtime->deliveries == NULL;
+        *(first ? &runtime->deliveries : &runtime->deliveries_last->next) = call;
+        runtime->deliveries_last = call;
+        if (first)
+            fd_raise(runtime);
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    if (!anybody)
+        deliveries_drop(call);
+}
+
+int coir_runtime_fd(coir_runtime *runtime)
+{
+    if (runtime == NULL) {
+        errno = EINVAL;
+        return -1;
+    }
+    pthread_mutex_lock(&runtime->lock);
+    if (runtime->fd < 0) {
+        runtime->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (runtime->deliveries != NULL)
+            fd_raise(runtime);
+    }
+    int fd = runtime->fd;
+    pthread_mutex_unlock(&runtime->lock);
+    return fd;
+}
+
+size_t coir_runtime_dispatch(coir_runtime *runtime)
+{
+    size_t count = 0;
+    if (runtime == NULL)
+        return 0;
+    pthread_mutex_lock(&runtime->lock);
+    struct done_call *calls = deliveries_take(runtime);
+    pthread_mutex_unlock(&runtime->lock);
+    for (struct done_call *next; calls != NULL; calls = next, count++) {
+        next = calls->next;
+        coir__done_call_make(calls);
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- handles */
+
+coir_runtime *coir__runtime_keep(coir_runtime *runtime)
+{
+    fetch_add_relaxed(&runtime->refs, 1u);
+    return runtime;
+}
+
+void coir__runtime_release(coir_runtime *runtime)
+{
+    if (fetch_sub_acq_rel(&runtime->refs, 1u) != 1)
+        return;
+    if (runtime->fd >= 0)
+        close(runtime->fd);
+    pthread_cond_destroy(&runtime->changed);
+    pthread_mutex_destroy(&runtime->lock);
+    coir__free(runtime, sizeof *runtime);
+}
+
+coir_runtime *coir_runtime_ref(coir_runtime *runtime)
+{
+    if (runtime != NULL)
+        fetch_add_relaxed(&runtime->users, 1u);
+    return runtime;
+}
+
+/* L. Gives whom it has to be told to: nobody has, unless the main fiber waits. */
+static bool door_close(coir_runtime *runtime, coir_callback *k)
+{
+    bool is_asked = runtime->is_asked;
+    runtime->is_closed = true;
+    runtime->is_asked = false;
+    *k = runtime->k;
+    return is_asked;
+}
+
+void coir_runtime_drop(coir_runtime *runtime)
+{
+    coir_callback k;
+    if (runtime == NULL || fetch_sub_acq_rel(&runtime->users, 1u) != 1)
+        return;
+    pthread_mutex_lock(&runtime->lock);
+    bool is_asked = door_close(runtime, &k), is_mine = !runtime->is_joined;
+    runtime->is_joined = true;
+    struct done_call *calls = deliveries_take(runtime);
+    pthread_mutex_unlock(&runtime->lock);
+    if (is_mine)
+        pthread_detach(runtime->thread);
+    if (is_asked)
+        (void)coir_resume(k, coir_ok(coir_none()));
+    deliveries_drop(calls);
+    coir__runtime_release(runtime);
+}
+
+/* -------------------------------------------------------------------------------------------------------- the main fiber */
+
+/* L. What was submitted first; NULL, when the door is closed and nothing is left. False: it is open, and there is nothing. */
+static bool door_take(coir_runtime *runtime, coir_io **io)
+{
+    *io = runtime->first;
+    if (*io == NULL)
+        return runtime->is_closed;
+    runtime->first = (*io)->child;
+    if (runtime->first == NULL)
+        runtime->last = NULL;
+    (*io)->child = NULL;
+    return true;
+}
+
+/* L. */
+static void door_put(coir_runtime *runtime, coir_io *io)
+{
+    *(runtime->first == NULL ? &runtime->first : &runtime->last->child) = io;
+    runtime->last = io;
+}
+
+static coir_result as_result(coir_io *io) { return coir_ok(io == NULL ? coir_none() : coir_io_value(io)); }
+
+static void door_ask(void *env, void *op, coir_callback k)
+{
+    coir_runtime *runtime = env;
+    coir_io *io;
+    (void)op;
+    pthread_mutex_lock(&runtime->lock);
+    bool is_there = door_take(runtime, &io);
+    runtime->is_asked = !is_there;
+    runtime->k = k;
+    pthread_mutex_unlock(&runtime->lock);
+    if (is_there)
+        (void)coir_resume(k, as_result(io));
+}
+
+static void door_leave(void *env, void *op)
+{
+    coir_runtime *runtime = env;
+    (void)op;
+    pthread_mutex_lock(&runtime->lock);
+    bool is_asked = runtime->is_asked;
+    runtime->is_asked = false;
+    pthread_mutex_unlock(&runtime->lock);
+    if (is_asked)
+        (void)coir_resume(runtime->k, coir_result_of(COIR_CANCELED, coir_none()));
+}
+
+static const coir_async_type door = { .start = door_ask, .cancel = door_leave };
+
+static coir_io *fork_submitted(void *env, coir_value *io)
+{
+    (void)env;
+    return coir_fork(coir__future_io_named(coir_take(io).ptr));
+}
+
+static bool is_open(void *env, const coir_value *value)
+{
+    (void)value;
+    return !coir__runtime_is_closed(env);
+}
+
+/* Without memory a round fails, and another begins. */
+static coir_io *serve(coir_runtime *runtime)
+{
+    coir_io *round = coir_for_each(coir_async(&door, runtime), fork_submitted, runtime);
+    return coir_supervise(coir_while(coir_attempt(round), is_open, runtime));
+}
+
+static coir_io *begin(void *env, coir_value *self)
+{
+    coir_runtime *runtime = env;
+    coir_io *io = serve(runtime);
+    if (io == NULL)
+        return NULL;
+    pthread_mutex_lock(&runtime->lock);
+    runtime->main_fiber = coir_fiber_ref(coir_fiber_of(self));
+    runtime->has_begun = true;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+    return io;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- the thread */
+
+bool coir__runtime_is_closed(coir_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->lock);
+    bool is_closed = runtime->is_closed;
+    pthread_mutex_unlock(&runtime->lock);
+    return is_closed;
+}
+
+static void drop_all(coir_io *first)
+{
+    for (coir_io *next; first != NULL; first = next) {
+        next = first->child;
+        first->child = NULL;
+        coir_io_drop(first);
+    }
+}
+
+/* L. */
+static coir_io *door_take_all(coir_runtime *runtime)
+{
+    coir_io *first = runtime->first;
+    runtime->first = runtime->last = NULL;
+    return first;
+}
+
+static void *runtime_main(void *argument)
+{
+    coir_runtime *runtime = argument;
+    pthread_setname_np(pthread_self(), "coir 0");
+    coir_result result = coir_run(coir_flat_map(coir_self(), begin, runtime), &runtime->options);
+    coir_result_drop(&result);
+    pthread_mutex_lock(&runtime->lock);
+    coir_fiber *main_fiber = runtime->main_fiber;
+    coir_io *left = door_take_all(runtime);
+    runtime->main_fiber = NULL;
+    runtime->is_closed = true;
+    pthread_mutex_unlock(&runtime->lock);
+    drop_all(left);
+    coir_fiber_drop(main_fiber);
+    pthread_mutex_lock(&runtime->lock);
+    runtime->is_over = true;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+    coir__runtime_release(runtime);
+    return NULL;
+}
+
+static int thread_start(coir_runtime *runtime)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_attr_init(&attributes);
+    if (runtime->options.stack_size > 0)
+        (void)pthread_attr_setstacksize(&attributes, runtime->options.stack_size);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);          /* signals are the program's */
+    int status = pthread_create(&runtime->thread, &attributes, runtime_main, runtime);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return status;
+}
+
+static void await_end(coir_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->lock);
+    bool is_mine = !runtime->is_joined;
+    runtime->is_joined = true;
+    while (!is_mine && !runtime->is_over)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
+    if (is_mine)
+        pthread_join(runtime->thread, NULL);
+}
+
+static bool await_begin(coir_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->lock);
+    while (!runtime->has_begun && !runtime->is_over)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    bool has_begun = runtime->has_begun;
+    pthread_mutex_unlock(&runtime->lock);
+    return has_begun;
+}
+
+/* ---------------------------------------------------------------------------------------------------- for the program */
+
+static coir_runtime *runtime_new(const coir_options *options)
+{
+    static const coir_options defaults;
+    coir_runtime *runtime = coir__alloc(sizeof *runtime);
+    if (runtime == NULL)
+        return NULL;
+    *runtime = (coir_runtime){ .options = options == NULL ? defaults : *options, .fd = -1 };
+    atomic_init(&runtime->users, 1);
+    atomic_init(&runtime->refs, 2);                     /* the program's handles, and the thread */
+    pthread_mutex_init(&runtime->lock, NULL);
+    pthread_cond_init(&runtime->changed, NULL);
+    return runtime;
+}
+
+coir_runtime *coir_runtime_start(const coir_options *options)
+{
+    int status = options != NULL && coir__options_bad(options) != NULL ? EINVAL : coir__in_forked_child() ? EPERM : 0;
+    coir_runtime *runtime = status == 0 ? runtime_new(options) : NULL;
+    if (runtime == NULL) {
+        errno = status == 0 ? ENOMEM : status;
+        return NULL;
+    }
+    status = thread_start(runtime);
+    if (status == 0 && await_begin(runtime))
+        return runtime;
+    if (status == 0)
+        await_end(runtime);
+    else
+        coir__runtime_release(runtime);                 /* for the thread */
+    coir__runtime_release(runtime);
+    errno = status == 0 ? ENOMEM : status;
+    return NULL;
+}
+
+/* Takes io. */
+static void put_in(coir_runtime *runtime, coir_future *future, coir_io *io)
+{
+    pthread_mutex_lock(&runtime->lock);
+    bool is_closed = runtime->is_closed, is_asked = runtime->is_asked;
+    coir_callback k = runtime->k;
+    if (!is_closed && !is_asked)
+        door_put(runtime, io);
+    runtime->is_asked = false;
+    pthread_mutex_unlock(&runtime->lock);
+    if (is_closed) {
+        coir__future_refuse(future, coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "coir_submit: the runtime was stopped")));
+        coir_io_drop(io);
+    } else if (is_asked) {
+        (void)coir_resume(k, as_result(io));
+    }
+}
+
+coir_future *coir_submit(coir_runtime *runtime, coir_io *io)
+{
+    coir_future *future = runtime == NULL || io == NULL ? NULL : coir__future_new(runtime);
+    if (future == NULL) {
+        coir_io_drop(io);
+        return NULL;
+    }
+    io = coir__future_io(future, io);
+    if (io == NULL) {
+        coir_future_drop(future);
+        return NULL;
+    }
+    put_in(runtime, future, io);
+    return future;
+}
+
+static bool is_inside_a_callback(void) { return coir__me.seat != NULL || coir__me.in_hook > 0; }
+
+bool coir_runtime_stop(coir_runtime *runtime, coir_stop_how how)
+{
+    coir_callback k;
+    if (runtime == NULL || is_inside_a_callback() || (how != COIR_STOP_WAIT && how != COIR_STOP_CANCEL))
+        return false;
+    pthread_mutex_lock(&runtime->lock);
+    bool is_asked = door_close(runtime, &k);
+    coir_io *left = how == COIR_STOP_CANCEL ? door_take_all(runtime) : NULL;
+    coir_fiber *main_fiber = how == COIR_STOP_CANCEL ? coir_fiber_ref(runtime->main_fiber) : NULL;
+    pthread_mutex_unlock(&runtime->lock);
+    coir_fiber_cancel(main_fiber);                      /* first: with the door closed the run might be found silent */
+    coir_fiber_drop(main_fiber);
+    if (is_asked)
+        (void)coir_resume(k, coir_ok(coir_none()));
+    drop_all(left);
+    await_end(runtime);
+    return true;
+}
+
+coir_result coir_runtime_map(coir_runtime *runtime, size_t limit, size_t count, coir_index_fn *fn, void *env, coir_duration timeout)
+{
+    coir_result result;
+    if (runtime == NULL)
+        return coir__panicf(DOMAIN_ERRNO, EINVAL, "coir_runtime_map: runtime is NULL");
+    if (is_inside_a_callback())
+        return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_runtime_map: called from a callback: it would block a worker");
+    coir_future *future = coir_submit(runtime, coir_timeout(coir_par_traverse(limit, count, fn, env), timeout));
+    if (future == NULL)
+        return coir__no_memory();
+    bool is_done = coir_future_get(future, COIR_FOREVER, &result);
+    coir_future_drop(future);
+    return is_done ? result : coir__no_memory();
+}
