@@ -180,7 +180,7 @@ $(B)/bench: $(call object,$(BENCH)) $(B)/libcoir.a
 	$(LINK) -o $@ $(filter %.o,$^) $(LIBS) -lm
 
 EXAMPLE = parts=$$(sed -n 's|^.include "\(.*\)\.h"|docs/examples/\1.c|p' $<); \
-    packages=$$(cat $< $$parts | sed -n 's|^.include <curl/.*|libcurl|p; s|^.include <microhttpd.*|libmicrohttpd|p' | sort -u); \
+    packages=$$(cat $< $$parts | sed -n 's|^.include <curl/.*|libcurl|p; s|^.include <microhttpd.*|libmicrohttpd|p; s|^.include <uv\.h.*|libuv|p; s|^.include <glib.*|glib-2.0|p' | sort -u); \
     $(1) $(WARNINGS) $(MODE) -Iinclude -pthread -o $@ $< $$parts $(LIBS) $$([ -z "$$packages" ] || pkg-config --cflags --libs $$packages)
 
 $(B)/examples/%: docs/examples/%.c $(PARTS) $(B)/libcoir.a
@@ -280,6 +280,8 @@ deps:	## what the build and the tests need, installed from Debian
 	need libcriterion-dev pkg-config --exists criterion; \
 	need libcurl4-openssl-dev pkg-config --exists libcurl; \
 	need libmicrohttpd-dev pkg-config --exists libmicrohttpd; \
+	need libuv1-dev pkg-config --exists libuv; \
+	need libglib2.0-dev pkg-config --exists glib-2.0; \
 	need clang clang --version; \
 	need libclang-rt-dev sh -c 'test -e "$$(clang -print-file-name=libclang_rt.fuzzer-$$(uname -m).a)"'; \
 	need valgrind valgrind --version; \
