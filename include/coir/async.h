@@ -63,7 +63,7 @@ COIR_API void coir_callback_drop(coir_callback k);
  * Takes    of coir_blocking_copy: size bytes, at most 64 KiB, copied; they, as an env that is lent, must stay until fn has returned.
  * Cancel   before fn was begun: it is not. Afterwards the fiber waits until fn has returned: a value wins, and is followed by the cancellation at
  *          the next step; an error is CANCELED.
- * Fails    PANIC with EINVAL for NULL or a size out of range, with EAGAIN when there is no thread and none can be had.
+ * Fails    PANIC with EINVAL for NULL or a size out of range, with ENOMEM without memory, and when there is no thread and none to be had.
  * Simulated it is called at once on the simulation's thread, at a moment that the seed chooses.
  * From     cats-effect's blocking and interruptible, tokio's spawn_blocking.
  *

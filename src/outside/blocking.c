@@ -30,7 +30,7 @@ static void start(void *env, void *op, coir_callback k)
     struct coir__seat *seat = coir__me.seat;
     *blocked = (struct blocked){ .job = { .work = work }, .k = k, .call = env };
     if (!seat->run->driver->block(seat, &blocked->job))
-        (void)coir_resume(k, coir__panicf(DOMAIN_ERRNO, EAGAIN, "coir_blocking: no thread can be had"));
+        (void)coir_resume(k, coir__panicf(DOMAIN_ERRNO, ENOMEM, "coir_blocking: no memory, or no thread to be had"));
 }
 
 /* One that runs goes on to its end: its op stays, since the fiber waits for us as well. */

@@ -12,6 +12,7 @@
 #include "base/atomic.h"
 #include "fiber/driver.h"
 #include "fiber/fiber.h"
+#include "io/machine.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -191,6 +192,23 @@ static void door_put(coir_runtime *runtime, coir_io *io)
     runtime->last = io;
 }
 
+static void drop_all(coir_io *first)
+{
+    for (coir_io *next; first != NULL; first = next) {
+        next = first->child;
+        first->child = NULL;
+        coir_io_drop(first);
+    }
+}
+
+/* L. */
+static coir_io *door_take_all(coir_runtime *runtime)
+{
+    coir_io *first = runtime->first;
+    runtime->first = runtime->last = NULL;
+    return first;
+}
+
 static coir_result as_result(coir_io *io) { return coir_ok(io == NULL ? coir_none() : coir_io_value(io)); }
 
 static void door_ask(void *env, void *op, coir_callback k)
@@ -221,37 +239,90 @@ static void door_leave(void *env, void *op)
 
 static const coir_async_type door = { .start = door_ask, .cancel = door_leave };
 
-static coir_io *fork_submitted(void *env, coir_value *io)
+/* ---------------------------------------------------------------------------------------------------------- the server */
+
+/* Asks at the door and forks what it is given, round by round, whatever fails: a machine, since a loop ends when there is no memory for its frame. */
+struct server { coir_io *ask; bool is_forking; };
+enum { SERVER_SIZE = NODE_SMALL + sizeof(struct server) };
+
+static struct server *server_of(coir_io *node) { return (struct server *)(void *)((char *)node + NODE_SMALL); }
+
+static enum machine_way server_asks(coir_io *frame, struct machine_turn *turn)
 {
-    (void)env;
-    return coir_fork(coir__future_io_named(coir_take(io).ptr));
+    server_of(frame)->is_forking = false;
+    turn->io = server_of(frame)->ask;
+    turn->borrowed = true;
+    return MACHINE_RUNS;
 }
 
-static bool is_open(void *env, const coir_value *value)
+/* From here on nothing that fails ends it. */
+static enum machine_way server_begin(coir_fiber *fiber, coir_io *frame, struct machine_turn *turn)
 {
-    (void)value;
-    return !coir__runtime_is_closed(env);
-}
-
-/* Without memory a round fails, and another begins. */
-static coir_io *serve(coir_runtime *runtime)
-{
-    coir_io *round = coir_for_each(coir_async(&door, runtime), fork_submitted, runtime);
-    return coir_supervise(coir_while(coir_attempt(round), is_open, runtime));
-}
-
-static coir_io *begin(void *env, coir_value *self)
-{
-    coir_runtime *runtime = env;
-    coir_io *io = serve(runtime);
-    if (io == NULL)
-        return NULL;
+    coir_runtime *runtime = frame->object;
     pthread_mutex_lock(&runtime->lock);
-    runtime->main_fiber = coir_fiber_ref(coir_fiber_of(self));
+    runtime->main_fiber = coir_fiber_ref(fiber);
     runtime->has_begun = true;
     pthread_cond_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
-    return io;
+    return server_asks(frame, turn);
+}
+
+static enum machine_way server_forks(coir_io *frame, struct machine_turn *turn, coir_io *submitted)
+{
+    turn->io = coir_fork(coir__future_io_named(submitted));
+    turn->borrowed = false;
+    server_of(frame)->is_forking = true;
+    return turn->io == NULL ? server_asks(frame, turn) : MACHINE_RUNS;
+}
+
+/* Without memory to wait with: what was submitted fails for want of it, and the next round may find some. */
+static enum machine_way server_starves(coir_runtime *runtime, coir_io *frame, struct machine_turn *turn)
+{
+    pthread_mutex_lock(&runtime->lock);
+    coir_io *left = door_take_all(runtime);
+    bool is_closed = runtime->is_closed;
+    pthread_mutex_unlock(&runtime->lock);
+    drop_all(left);
+    return is_closed ? MACHINE_IS_OVER : server_asks(frame, turn);
+}
+
+static enum machine_way server_given(coir_fiber *fiber, coir_io *frame, struct machine_turn *turn)
+{
+    bool is_asked = !server_of(frame)->is_forking, is_io = turn->result.value.type == &coir_io_type;
+    (void)fiber;
+    if (turn->result.tag == COIR_CANCELED || (is_asked && turn->result.tag == COIR_OK && !is_io))
+        return MACHINE_IS_OVER;
+    if (is_asked && turn->result.tag == COIR_OK)
+        return server_forks(frame, turn, turn->result.value.ptr);
+    coir_result_drop(&turn->result);
+    coir__set_ok(&turn->result, coir_none());
+    return is_asked ? server_starves(frame->object, frame, turn) : server_asks(frame, turn);
+}
+
+static void server_empty(coir_fiber *fiber, coir_io *frame)
+{
+    (void)fiber;
+    (void)frame;
+}
+
+static void server_drop(coir_io *node) { coir_io_drop(server_of(node)->ask); }
+
+static const struct coir__machine server_machine = {
+    .name = "runtime", .begin = server_begin, .given = server_given, .empty = server_empty, .drop = server_drop
+};
+
+static coir_io *server_new(coir_runtime *runtime)
+{
+    coir_io *ask = coir_async(&door, runtime), *node = ask == NULL ? NULL : coir__node_new(OP_MACHINE, SERVER_SIZE);
+    if (node == NULL) {
+        coir_io_drop(ask);
+        return NULL;
+    }
+    node->child = NULL;
+    node->machine = &server_machine;
+    node->object = runtime;
+    *server_of(node) = (struct server){ .ask = ask };
+    return node;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- the thread */
@@ -264,28 +335,11 @@ bool coir__runtime_is_closed(coir_runtime *runtime)
     return is_closed;
 }
 
-static void drop_all(coir_io *first)
-{
-    for (coir_io *next; first != NULL; first = next) {
-        next = first->child;
-        first->child = NULL;
-        coir_io_drop(first);
-    }
-}
-
-/* L. */
-static coir_io *door_take_all(coir_runtime *runtime)
-{
-    coir_io *first = runtime->first;
-    runtime->first = runtime->last = NULL;
-    return first;
-}
-
 static void *runtime_main(void *argument)
 {
     coir_runtime *runtime = argument;
     pthread_setname_np(pthread_self(), "coir 0");
-    coir_result result = coir_run(coir_flat_map(coir_self(), begin, runtime), &runtime->options);
+    coir_result result = coir_run(coir_supervise(server_new(runtime)), &runtime->options);
     coir_result_drop(&result);
     pthread_mutex_lock(&runtime->lock);
     coir_fiber *main_fiber = runtime->main_fiber;

@@ -138,3 +138,65 @@ FAULT_PROGRAM(pictures, "OK [1741 2438 58]")
     coir_io_drop(io);
     return result;
 }
+
+/* ------------------------------------------------------------------------------------------------------ blocking calls */
+
+static coir_result block_a_moment(void *env) { return coir_ok(thing(*(int *)env)); }
+
+FAULT_PROGRAM(blocking_calls, "OK [<OK thing 1> <OK thing 2> <OK thing 3>]")
+{
+    static int one = 1, two = 2;
+    int three = 3;
+    return fault_run(waited(COIR_IOS(coir_blocking(block_a_moment, &one), coir_blocking(block_a_moment, &two),
+                                     coir_blocking_copy(block_a_moment, &three, sizeof three))), options);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ runtimes */
+
+static void expect_future(size_t part, coir_future *future, const char *expected)
+{
+    coir_result result;
+    if (future == NULL) {
+        fault_told();
+        return;
+    }
+    if (!coir_future_get(future, COIR_FOREVER, &result))
+        fault_wrong("future %zu is not done", part);
+    if (strstr(describe(&result), "ENOMEM") != NULL)
+        fault_told();
+    else if (strcmp(describe(&result), expected) != 0)
+        fault_wrong("future %zu is %s, expected %s", part, describe(&result), expected);
+    coir_result_drop(&result);
+    coir_future_drop(future);
+}
+
+static void count_call(void *env, coir_future *future) { (void)future; atomic_fetch_add((atomic_int *)env, 1); }
+
+FAULT_PROGRAM(runtimes, "OK 0")
+{
+    atomic_int calls = 0;
+    int asked = 0;
+    coir_runtime *runtime = coir_runtime_start(options);
+    if (runtime == NULL) {
+        fault_told();
+        return coir_ok(coir_none());
+    }
+    coir_future *futures[] = { coir_submit(runtime, coir_pure(thing(1))), coir_submit(runtime, coir_fail(thing(2))),
+                               coir_submit(runtime, coir_then(coir_yield(), coir_pure(coir_stringf("three")))) };
+    for (size_t i = 0; i < 3; i++) {
+        asked += futures[i] != NULL && coir_future_on_done(futures[i], count_call, &calls);
+        asked += futures[i] != NULL && coir_future_deliver(futures[i], count_call, &calls);
+    }
+    expect_future(0, futures[0], "OK thing 1");
+    expect_future(1, futures[1], "ERROR thing 2");
+    expect_future(2, futures[2], "OK three");
+    if (!coir_runtime_stop(runtime, COIR_STOP_WAIT))
+        fault_wrong("it could not be stopped");
+    coir_runtime_dispatch(runtime);
+    if (calls != asked)
+        fault_wrong("%d calls of %d that were asked for", (int)calls, asked);
+    if (asked < 6)
+        fault_told();
+    coir_runtime_drop(runtime);
+    return coir_ok(coir_none());
+}
