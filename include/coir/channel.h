@@ -37,8 +37,8 @@ COIR_API void          coir_channel_drop(coir_channel *channel);               /
 COIR_API COIR_MUST_USE coir_value coir_channel_value(coir_channel *channel);   /* takes the handle; can be shared */
 COIR_API uint64_t      coir_channel_id(const coir_channel *channel);           /* by which messages name it; 0 for NULL */
 COIR_API size_t        coir_channel_size(const coir_channel *channel);         /* values inside: a snapshot; 0 for NULL */
-/* coir_channel_expose: from now on it serves fibers of several runs, and threads. Before its first use: false otherwise. Who waits for an exposed channel
- * is never found to wait in vain. */
+/* coir_channel_expose: from now on it serves fibers of several runs, and threads. Before its first use, or again; false otherwise. Who waits for an exposed
+ * channel is never found to wait in vain. */
 COIR_API bool          coir_channel_expose(coir_channel *channel);
 
 /* coir_send: takes value; waits until it has been received, or there is room for it. Gives none.

@@ -28,11 +28,17 @@ static coir_result poison_all(void *ends_)
     return coir_ok(coir_none());
 }
 
-static coir_io *end_well(void *unused, coir_value *error)
+/* A program's own codes may be the same numbers. */
+static bool is_end_of_channel(const coir_value *error)
 {
     int code = coir_error_code(error);
+    return (code == COIR_POISONED || code == COIR_CLOSED) && strcmp(coir_error_domain(error), DOMAIN_COIR) == 0;
+}
+
+static coir_io *end_well(void *unused, coir_value *error)
+{
     (void)unused;
-    return code == COIR_POISONED || code == COIR_CLOSED ? coir_unit() : coir_fail(coir_take(error));
+    return is_end_of_channel(error) ? coir_unit() : coir_fail(coir_take(error));
 }
 
 static struct ends *ends_new(size_t count, coir_channel *const *channels)

@@ -124,6 +124,13 @@ static coir_io *failing_process(void)
 
 TEST(csp, failure_of_a_process_is_that_of_the_whole) { CHECK_EVERYWHERE(failing_process(), "ERROR 5", ""); }
 
+static coir_io *ends_with_number(void)
+{
+    coir_channel *c = coir_channel_new(0);
+    return let_go(coir_csp_process(ending(COIR_ERROR, COIR_POISONED), COIR_CHANNELS(c)), COIR_CHANNELS(c));
+}
+TEST(csp, error_of_the_programs_own_with_the_number_of_a_poison_is_no_poison) { CHECK_EVERYWHERE(ends_with_number(), "ERROR -1003", ""); }
+
 TEST(csp, process_keeps_its_channels_and_poisons_them_whenever_it_ends)
 {
     coir_channel *channel = coir_channel_new(1);
