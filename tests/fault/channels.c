@@ -146,6 +146,8 @@ static coir_result to_thread_and_back(struct back_and_forth *two)
     coir_result sent = coir_thread_send(two->there, thing(3));
     coir_close(two->there);
     coir_result received = coir_thread_receive(two->back);
+    if (received.tag != COIR_OK)
+        coir_poison(two->back);                         /* the other may still be about to send */
     pthread_join(thread, NULL);
     return coir_result_and(sent, coir_result_and(two->result, received));
 }
