@@ -179,13 +179,13 @@ static void choose(coir_io *frame, size_t i, coir_result *result)
 
 static size_t draw_below(const coir_fiber *fiber, size_t limit) { return run_of(fiber)->driver->draw(coir__me.seat) % limit; }
 
-/* The n-th case in the order of this run. Fair: one at random of those that are left. */
-static size_t case_next(coir_fiber *fiber, coir_io *alt, size_t n)
+/* The n-th case in the order of this run. Fair: one at random of those that are left; `first` was drawn before. */
+static size_t case_next(coir_fiber *fiber, coir_io *alt, size_t n, size_t first)
 {
     struct branch *branches = choosing_of(alt)->branches;
     uint32_t *at = &branches[n].order;
     if (alternative_of(alt)->is_fair) {
-        uint32_t *other = &branches[n + draw_below(fiber, alternative_of(alt)->count - n)].order;
+        uint32_t *other = &branches[n == 0 ? first : n + draw_below(fiber, alternative_of(alt)->count - n)].order;
         uint32_t order = *other;
         *other = *at;
         *at = order;
@@ -207,13 +207,13 @@ static void skip_value(const coir_io *alt, coir_io *io, coir_result *result)
     coir__check(result);
 }
 
-/* A skip goes when none before it can; if the order is a chance one, when no other can. */
+/* A skip goes when none before it can; if the order is a chance one, when no other can. That begins with the case that try_nodes() has drawn, *chosen. */
 static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_result *result) /* MODEL alt.pml: try_in_order */
 {
     const struct alternative *alternative = alternative_of(alt);
-    size_t skip = SIZE_MAX;
+    size_t skip = SIZE_MAX, first = *chosen;
     for (size_t n = 0; n < alternative->count && (skip == SIZE_MAX || alternative->is_fair); n++) {
-        *chosen = case_next(fiber, alt, n);
+        *chosen = case_next(fiber, alt, n, first);
         if (is_skip(alternative->ios[*chosen]))
             skip = skip == SIZE_MAX ? *chosen : skip;
         else if (case_try(fiber, &choosing_of(alt)->branches[*chosen], result) == PRIM_DONE)
@@ -227,8 +227,8 @@ static bool try_in_order(coir_fiber *fiber, coir_io *alt, size_t *chosen, coir_r
 }
 
 /*
- * The same with the nodes themselves, as far as that goes: a shared one that carries a value needs a frame for it. Of a fair one it is one case at
- * random: if that can go, any that can was as likely. *all: all were tried.
+ * The same with the nodes themselves, as far as that goes: a shared one that carries a value needs a frame for it. Of a fair one it is the first case
+ * of its chance order: if that can go nothing more is needed. *all: all were tried.
  */
 static bool try_nodes(coir_fiber *fiber, coir_io *alt, size_t *chosen, bool *all, coir_result *result)
 {
