@@ -129,7 +129,8 @@ static void context_restore(coir_fiber *fiber, coir_io *frame)
 static NOINLINE coir_result timed_out(int64_t limit, coir_result canceled)
 {
     coir_drop(canceled.value);
-    coir_result result = coir_raise(coir__error(DOMAIN_COIR, COIR_TIMEOUT, "coir_timeout: it had not ended after %.3f s", (double)limit / 1e9));
+    coir_result result = coir_raise(limit > 0 ? coir__error(DOMAIN_COIR, COIR_TIMEOUT, "coir_timeout: it had not ended after %.3f s", (double)limit / 1e9)
+                                              : coir__error(DOMAIN_COIR, COIR_TIMEOUT, "coir_timeout: it was not begun: the limit is zero or less"));
     result.also = canceled.also;
     return coir__settled(result);
 }

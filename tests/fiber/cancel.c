@@ -400,6 +400,7 @@ TEST(cancel, a_limit_that_is_negative_is_none_and_one_beyond_all_time_never_come
     static const int64_t passed[] = { 0, -1, INT64_MIN };
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
         CHECK_EVERYWHERE(coir_timeout(noting("begun"), coir_ns(passed[i])), "ERROR code -1001", "");
+        CHECK_STR(message_of(1, coir_timeout(coir_unit(), coir_ns(passed[i]))), "coir_timeout: it was not begun: the limit is zero or less");
         CHECK_EVERYWHERE(coir_timeout_to(noting("begun"), coir_ns(passed[i]), noting("instead")), "OK 0", "instead");
     }
     CHECK_EVERYWHERE(coir_timeout(coir_then(coir_yield(), noting("begun")), coir_ns(INT64_MAX)), "OK 0", "begun");
