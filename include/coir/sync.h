@@ -49,8 +49,9 @@ COIR_API COIR_MUST_USE coir_io *coir_lock_release(coir_lock *lock);
 /*
  * A read-write lock: many fibers may read at once, or one may write, in order of arrival: a writer who waits holds new readers back. Both are held by a
  * fiber and are reentrant, as a lock: who reads may read again, though a writer waits; who writes may write again, and read. Who reads and asks to write gets it at
- * once if nobody else reads; otherwise he would wait for himself, so he is refused with an error, code COIR_REFUSED. A fiber that ends while it
- * holds either ends as a panic.
+ * once if nobody else reads, before a writer who waits; otherwise he would wait for himself, so he is refused with an error, code COIR_REFUSED. A fiber that ends
+ * while it holds either ends as a panic. (A ring of waits that goes from a writer through a reader is looked for through the one who came last; through another it is
+ * found when that one has left.)
  */
 typedef struct coir_rwlock coir_rwlock;
 COIR_API COIR_MUST_USE coir_rwlock *coir_rwlock_new(void);          /* NULL with errno ENOMEM */
@@ -240,9 +241,10 @@ COIR_API coir_cell *coir_cell_ref(coir_cell *cell);
 COIR_API void coir_cell_drop(coir_cell *cell);                      /* the last one drops the value */
 /* coir_cell_get: the value, shared; a panic value for one that cannot be. None for NULL. */
 COIR_API COIR_MUST_USE coir_value coir_cell_get(coir_cell *cell);
-/* coir_cell_set: takes value, and drops what was there. False: there is no memory, or no cell: value is dropped.
- * coir_cell_swap: gives what was there: the very thing, or, if somebody is looking at it just now, a share. Without memory a panic value, and nothing has
- *   changed. */
+/* coir_cell_set: takes value, and drops what was there. False: there is no memory, or no cell, or value cannot be had (a panic value): it is dropped,
+ *   and nothing has changed.
+ * coir_cell_swap: gives what was there: the very thing, or, if somebody is looking at it just now, a share (a panic value, if its type then cannot make one: value
+ *   is there all the same). Without memory, and for a value that cannot be had, a panic value, and nothing has changed. */
 COIR_API bool coir_cell_set(coir_cell *cell, coir_value value);
 COIR_API COIR_MUST_USE coir_value coir_cell_swap(coir_cell *cell, coir_value value);
 /* coir_cell_update: puts there what fn makes of the value that it looks at, in one step, and gives what was there, as coir_cell_swap(). If another thread was faster fn is called again: so

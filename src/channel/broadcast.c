@@ -422,6 +422,8 @@ static void publish_disarm(coir_fiber *fiber, coir_io *frame)
     sent_end(frame);
 }
 
+static void broadcast_unref(coir_io *node) { coir_broadcast_drop(node->object); }
+
 static void publish_drop(coir_io *node)
 {
     sent_drop(node);
@@ -430,12 +432,12 @@ static void publish_drop(coir_io *node)
 
 static const struct coir__offer publish_offer = {
     .guard = publish_guard, .begin = publish_begin, .end = sent_end, .prepare = publish_prepare, .poll = publish_poll, .enqueue = publish_enqueue,
-    .settle = publish_settle,
+    .settle = publish_settle, .let_go = broadcast_unref,
 };
 
 static const struct coir__prim publish_prim = {
     .name = "publish", .awaits = to_publish, .size = SENT_SIZE, .arm = coir__object_arm, .woken = publish_woken, .disarm = publish_disarm,
-    .drop = publish_drop, .waits_for = coir__object_waits_for, .offer = &publish_offer,
+    .drop = publish_drop, .waits_for = coir__object_waits_for, .exposed_by = "coir_broadcast_expose", .offer = &publish_offer,
 };
 
 static enum prim_step try_publish_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
@@ -550,7 +552,7 @@ static const struct coir__offer receive_offer = { .guard = receive_guard, .poll 
 /* One struct for each name by which it is called. */
 #define RECEIVE_PRIM(words)                                                                                               \
     { .name = words, .awaits = to_receive, .size = NODE_SIZE_OF(prim_own), .attempt = receive_attempt, .arm = coir__object_arm, \
-      .woken = receive_woken, .disarm = receive_disarm, .drop = subscription_unref, .waits_for = receive_waits_for, .offer = &receive_offer, \
+      .woken = receive_woken, .disarm = receive_disarm, .drop = subscription_unref, .waits_for = receive_waits_for, .exposed_by = "coir_broadcast_expose", .offer = &receive_offer, \
       .arms_at_once = true }
 static const struct coir__prim receive_prim = RECEIVE_PRIM("subscription_receive"), next_prim = RECEIVE_PRIM("subscription_next");
 
@@ -679,8 +681,6 @@ static enum prim_step subscribe_attempt(coir_fiber *fiber, const coir_io *node, 
     (void)settle(fiber, node, broadcast, result);
     return PRIM_DONE;
 }
-
-static void broadcast_unref(coir_io *node) { coir_broadcast_drop(node->object); }
 
 static const struct coir__prim subscribe_prim = {
     .name = "subscribed", .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = subscribe_attempt, .drop = broadcast_unref,

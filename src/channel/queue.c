@@ -343,13 +343,13 @@ static void put_drop(coir_io *node)
 
 static const struct coir__offer put_offer = {
     .guard = guard_of, .begin = sent_begin, .end = sent_end, .prepare = put_prepare, .poll = put_poll, .enqueue = put_enqueue,
-    .settle = put_settle,
+    .settle = put_settle, .let_go = queue_unref,
 };
 
 /* One struct for each name by which it is called. */
 #define PUT_PRIM(words)                                                                                                   \
     { .name = words, .awaits = to_put, .size = SENT_SIZE, .arm = coir__object_arm, .woken = put_woken, .disarm = put_disarm, \
-      .drop = put_drop, .waits_for = coir__object_waits_for, .offer = &put_offer }
+      .drop = put_drop, .waits_for = coir__object_waits_for, .exposed_by = "coir_queue_expose", .offer = &put_offer }
 static const struct coir__prim put_prim = PUT_PRIM("queue_put"), put_at_prim = PUT_PRIM("queue_put_at");
 
 static enum prim_step try_put_arm(coir_fiber *fiber, coir_io *frame, coir_result *result)
@@ -441,7 +441,7 @@ static const struct coir__offer get_offer = { .guard = guard_of, .poll = get_pol
 
 #define GET_PRIM(words)                                                                                                   \
     { .name = words, .awaits = to_get, .size = NODE_SIZE_OF(prim_own), .attempt = get_attempt, .arm = coir__object_arm,   \
-      .woken = get_woken, .disarm = get_disarm, .drop = queue_unref, .waits_for = coir__object_waits_for, .offer = &get_offer, \
+      .woken = get_woken, .disarm = get_disarm, .drop = queue_unref, .waits_for = coir__object_waits_for, .exposed_by = "coir_queue_expose", .offer = &get_offer, \
       .arms_at_once = true }
 static const struct coir__prim get_prim = GET_PRIM("queue_get"), next_prim = GET_PRIM("queue_next");
 
@@ -521,7 +521,7 @@ static const struct coir__offer many_offer = {
 
 static const struct coir__prim many_prim = {
     .name = "queue_get_many", .awaits = to_get, .size = MANY_SIZE, .arm = coir__object_arm, .woken = many_woken, .disarm = many_disarm,
-    .drop = queue_unref, .waits_for = coir__object_waits_for, .offer = &many_offer,
+    .drop = queue_unref, .waits_for = coir__object_waits_for, .exposed_by = "coir_queue_expose", .offer = &many_offer,
 };
 
 /* --------------------------------------------------------------------------------------------------------- done, join */
@@ -596,7 +596,7 @@ static const struct coir__offer join_offer = { .guard = guard_of, .poll = join_p
 
 static const struct coir__prim join_prim = {
     .name = "queue_wait_done", .awaits = to_join, .size = NODE_SIZE_OF(prim_own), .arm = coir__object_arm, .woken = join_woken,
-    .disarm = join_disarm, .drop = queue_unref, .waits_for = coir__object_waits_for, .offer = &join_offer,
+    .disarm = join_disarm, .drop = queue_unref, .waits_for = coir__object_waits_for, .exposed_by = "coir_queue_expose", .offer = &join_offer,
 };
 
 /* ------------------------------------------------------------------------------------------------------- close, poison */
@@ -625,13 +625,13 @@ void coir_queue_poison(coir_queue *queue)
     queue->closed = queue->poisoned = true;
     struct ring ring = queue->ring;
     struct heap heap = queue->heap;
-    uint64_t inside = inside_count(queue);
+    uint64_t inside = inside_count(queue), unfinished = load_relaxed(&queue->unfinished);
     queue->ring = (struct ring){ .room = 0 };
     queue->heap = (struct heap){ .room = 0 };
     note_size(queue);
     wake_all(queue, &queue->getters, told(POISONED), &claimed);
     wake_all(queue, &queue->putters, told(POISONED), &claimed);
-    finish(queue, inside, &claimed);
+    finish(queue, inside < unfinished ? inside : unfinished, &claimed);        /* done may have been said of what nobody had got */
     spin_unlock(&queue->object.guard);
     claimed_make_ready(&claimed);
     coir__ring_drop(&ring);

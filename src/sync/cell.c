@@ -175,6 +175,8 @@ coir_value coir_cell_swap(coir_cell *cell, coir_value value)
         coir_drop(value);
         return coir_none();
     }
+    if (coir__is_panic_value(&value))
+        return value;
     if (!content_init(&content, value))
         return coir__no_memory_value();
     (void)exchange(cell, &content, NULL);
@@ -184,7 +186,7 @@ coir_value coir_cell_swap(coir_cell *cell, coir_value value)
 bool coir_cell_set(coir_cell *cell, coir_value value)
 {
     struct content content;
-    if (cell == NULL) {
+    if (cell == NULL || coir__is_panic_value(&value)) {
         coir_drop(value);
         return false;
     }

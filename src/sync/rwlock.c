@@ -465,7 +465,7 @@ static void writer_abandon(struct held *held)
     {                                                                                                                   \
         .name = name_, .holds = holds_, .awaits = awaited, .size = NODE_SIZE_OF(prim_own), .attempt = acquire_attempt,  \
         .arm = coir__object_arm, .woken = acquire_woken, .disarm = acquire_disarm, .drop = rwlock_unref,                \
-        .waits_for = acquire_waits_for, .give_back = give_back, .offer = &acquire_offer                                 \
+        .waits_for = acquire_waits_for, .exposed_by = "coir_rwlock_expose", .give_back = give_back, .offer = &acquire_offer                                 \
     }
 #define ACTS(name_, attempt_)                                                                                           \
     { .name = name_, .awaits = "", .size = NODE_SIZE_OF(prim_own), .attempt = attempt_, .drop = rwlock_unref }

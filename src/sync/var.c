@@ -78,7 +78,7 @@ coir_lock *coir_var_lock(coir_var *var)     { return var == NULL ? NULL : var->l
 static coir_result being_updated(const coir_fiber *fiber, const coir_var *var, const char *function)
 {
     char label[64];
-    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_%s: fiber%s changes variable %" PRIu64 ", which it is just updating", function,
+    return coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_%s: fiber%s changes variable %" PRIu64 ", which is just being updated", function,
                         coir__fiber_label(fiber, label, sizeof label), coir_var_id(var));
 }
 

@@ -420,6 +420,37 @@ TEST(queue, done_once_too_often_is_a_panic_and_the_queue_stays_as_it_was)
     }
 }
 
+TEST(queue, poison_after_a_done_too_early_leaves_nothing_unfinished)
+{
+    FOR_SCHEDULES(options) {
+        coir_queue *queue = plain(2);
+        CHECK_STR(outcome_under(options, coir_then(putting(queue, 1), coir_queue_done(queue))), "OK 0");
+        coir_queue_poison(queue);
+        CHECK_UINT(coir_queue_unfinished(queue), 0);
+        CHECK_STR(outcome_under(options, coir_queue_wait_done(queue)), "OK 0");
+        coir_queue_drop(queue);
+    }
+}
+
+static coir_io *put_or_sleep(coir_queue *queue, bool sleeps)
+{
+    coir_case put = coir_on(coir_queue_put(queue, thing(1)), NULL, NULL);
+    return sleeps ? coir_alt(COIR_CASES(put, coir_on(coir_sleep(coir_ms(1)), NULL, NULL))) : coir_alt(COIR_CASES(put));
+}
+
+TEST(queue, value_that_an_alternative_cannot_put_since_all_who_have_the_queue_wait_is_dropped_once)
+{
+    for (int sleeps = 0; sleeps < 2; sleeps++)
+        FOR_SCHEDULES(options) {
+            coir_queue *queue = plain(1);
+            coir_io *io = coir_then(coir_queue_put(queue, coir_int(1)), put_or_sleep(queue, sleeps));
+            coir_queue_drop(queue);
+            CHECK_STR(outcome_under(options, io), sleeps ? "OK 0" : "PANIC ABANDONED");
+            CHECK_STR(notes(), "-1");
+            CHECK_INT(things_alive, 0);
+        }
+}
+
 TEST(queue, who_waits_for_all_to_be_done_may_be_canceled)
 {
     FOR_SCHEDULES(options) {

@@ -192,6 +192,7 @@ TEST(event, that_panic_says_what_would_let_others_end_the_wait_if_there_is_such_
         coir_deferred *deferred = coir_deferred_new();
         coir_barrier *barrier = coir_barrier_new(2);
         coir_channel *channel = coir_channel_new(0);
+        coir_queue *queue = coir_queue_new(1, COIR_FULL_WAIT);
         coir_semaphore *permits = coir_semaphore_new_bounded(0, 1);
         struct { coir_io *io; const char *exposed_by; } const cases[] = {
             { coir_event_wait(event), "coir_event_expose" },
@@ -200,6 +201,7 @@ TEST(event, that_panic_says_what_would_let_others_end_the_wait_if_there_is_such_
             { coir_barrier_wait(barrier), "coir_barrier_expose" },
             { coir_receive(channel), "coir_channel_expose" },
             { coir_send(channel, coir_none()), "coir_channel_expose" },
+            { coir_queue_get(queue), "coir_queue_expose" },
             { coir_acquire(permits, 1), NULL },
         };
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -212,6 +214,7 @@ TEST(event, that_panic_says_what_would_let_others_end_the_wait_if_there_is_such_
         coir_deferred_drop(deferred);
         coir_barrier_drop(barrier);
         coir_channel_drop(channel);
+        coir_queue_drop(queue);
         coir_semaphore_drop(permits);
     }
 }

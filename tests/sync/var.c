@@ -317,7 +317,7 @@ TEST(var, who_is_updating_it_may_read_it_but_not_change_it_otherwise)
         for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
             const char *message = message_in(way, coir_named(coir_var_update_io(var, give_placed, &changes[i]), "eager"));
             CHECK_CONTAINS(message, spelled("%s: fiber", names[i]));
-            CHECK_CONTAINS(message, spelled("'eager' changes variable %ju, which it is just updating", VAR_ID(var)));
+            CHECK_CONTAINS(message, spelled("'eager' changes variable %ju, which is just being updated", VAR_ID(var)));
             CHECK_STR(outcome_in(way, coir_var_update_io(var, give_placed, &changes[i])), "PANIC MISUSE");
             coir_io_drop(changes[i]);
         }
