@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct walk { coir_semaphore *permits; atomic_size_t files, bytes; };
 
@@ -28,7 +27,10 @@ static coir_result hash_file(void *env)
     size_t size = 0;
     for (int byte; (byte = getc(file)) != EOF; size++)
         hash = (hash ^ (unsigned char)byte) * 1099511628211u;
+    bool is_read = !ferror(file);
     fclose(file);
+    if (!is_read)
+        return coir_raisef(EIO, "read %s", path->name);
     atomic_fetch_add(&path->walk->files, 1);
     atomic_fetch_add(&path->walk->bytes, size);
     printf("%016llx  %s\n", (unsigned long long)hash, path->name);

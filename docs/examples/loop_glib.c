@@ -62,9 +62,10 @@ static void ask(struct app *app)
 int main(void)
 {
     struct app app = { .runtime = coir_runtime_start(NULL), .loop = g_main_loop_new(NULL, FALSE) };
-    if (app.runtime == NULL)
+    int fd = app.runtime == NULL ? -1 : coir_runtime_fd(app.runtime);
+    if (fd < 0)
         return 1;
-    guint answers = g_unix_fd_add(coir_runtime_fd(app.runtime), G_IO_IN, on_readable, &app);
+    guint answers = g_unix_fd_add(fd, G_IO_IN, on_readable, &app);
     guint timer = g_timeout_add(1, on_tick, &app);
     ask(&app);
     g_main_loop_run(app.loop);

@@ -47,7 +47,8 @@ typedef struct coir_options {
     /* Called on a worker when a fiber does what a program had better not do: at most once for each fiber. `message` names the fiber and says
      * what it does, and what would be better; it is lent. The hook must not wait or run ios. */
     void        (*on_warning)(void *env, uint64_t fiber_id, const char *message);
-    unsigned      blocking_max;                         /* threads for coir_blocking() at once; 0: 512. What exceeds it waits its turn */
+    unsigned      blocking_max;                         /* threads for coir_blocking() at once; 0: 512. What exceeds it waits its turn: so it must be
+                                                         * more than calls that wait for each other */
 } coir_options;
 
 /* COIR_OPTIONS(.workers = 2): a pointer to options, for a call. In C++: make a coir_options and set its fields. */
@@ -83,6 +84,9 @@ COIR_API COIR_MUST_USE int coir_main(coir_io *io, const coir_options *options);
  * counted references; _ref(NULL) gives NULL, _drop(NULL) is harmless. Unless it says otherwise a function may be called from any thread.
  *
  * As long as it is not stopped silence is never found, since somebody may still submit; rings are.
+ *
+ * None of these functions may be called from a signal handler. In a child of fork() nothing of the parent's runtimes goes on: submitting, waiting and stopping
+ * are refused there.
  */
 typedef struct coir_runtime coir_runtime;
 typedef struct coir_future coir_future;
@@ -106,16 +110,19 @@ COIR_API COIR_MUST_USE coir_future *coir_submit(coir_runtime *runtime, coir_io *
  * what has not begun does not. */
 typedef enum coir_stop_how { COIR_STOP_WAIT, COIR_STOP_CANCEL } coir_stop_how;
 /* coir_runtime_stop: returns when the run has ended, with all its threads joined and all its futures done. A second one waits as well, and may turn
- * WAIT into CANCEL. From a callback, where it would block a worker, it is refused, as for NULL: false, and nothing has happened. */
+ * WAIT into CANCEL. From a callback, where it would block a worker, and from a blocking call of the runtime's own, which it would wait for, it is refused, as for
+ * NULL and for another enumerator: false, and nothing has happened. */
 COIR_API bool coir_runtime_stop(coir_runtime *runtime, coir_stop_how how);
 
 /*
- * A future is what was submitted, seen from outside. Dropping it detaches it: the fiber goes on, and if it fails the hook for unseen failures is told.
+ * A future is what was submitted, seen from outside. Dropping it detaches it: the fiber goes on, and if it fails the hook for unseen failures is told. So it is
+ * when the run ends and nobody has got the failure yet, though it can still be got.
  *
  * coir_future_get: waits until it is done, at most `limit` (zero or less: it only looks; COIR_FOREVER: no bound), and gives its result, which is
  * yours: shared, so that it can be got again; one that cannot be shared goes to the first who asks, and the others get a panic.
- * Gives    false: it is not done; *result is OK with none. From a callback, where it would block a worker, it does not wait: *result is a panic, code
- *          COIR_MISUSE, if it is not done; as for NULL, code EINVAL.
+ * Gives    false: it is not done; *result is OK with none. (Also when result is NULL.) In a callback, which would block a worker, it does not wait: if there is a
+ *          limit, and it is not done, *result is a panic, code COIR_MISUSE; for NULL one with EINVAL. On a thread of coir_blocking() do not wait for what waits for
+ *          that very call.
  */
 #define COIR_FOREVER coir_ns(INT64_MAX)
 COIR_API COIR_MUST_USE bool coir_future_get(coir_future *future, coir_duration limit, coir_result *result);
@@ -126,9 +133,10 @@ COIR_API coir_future *coir_future_ref(coir_future *future);
 COIR_API void coir_future_drop(coir_future *future);
 
 /*
- * coir_future_on_done: has fn(env, future) called once when it is done: on the worker that ended it, or at once and here if it is done already. It is
- * lent the future, must not wait, and may call coir_future_get(). Any number of them, called in order.
- * coir_future_deliver: the same, but called by coir_runtime_dispatch(), on the program's own thread.
+ * coir_future_on_done: has fn(env, future) called once when it is done: on the worker that ended it (or the thread that stops the runtime, if it never began),
+ * or at once and here if it is done already. It is lent the future, must not wait, and may call coir_future_get(). Any number of them, called in order.
+ * coir_future_deliver: the same, but called by coir_runtime_dispatch(), on the program's own thread, where it may wait. When the last handle of the runtime is
+ * dropped what has not been called is not.
  * False: no memory, or future or fn is NULL; it will not be called.
  */
 typedef void coir_done_fn(void *env, coir_future *future);

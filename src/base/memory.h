@@ -49,6 +49,7 @@ struct coir__thread {
     bool            burying;
     struct buried  *buried;
     void           *dead_ios;                           /* io/node.c's own list of the same kind */
+    const struct coir__run *blocks_for;                 /* the run whose blocking calls this thread makes; NULL elsewhere (sched/blockers.h) */
     struct coir__seat *seat;                            /* where fibers run on this thread; NULL elsewhere (fiber/driver.h) */
     uint64_t       *serials;                            /* of the simulation that this thread is in the midst of; NULL elsewhere (base/serial.h) */
     unsigned        in_hook;                            /* depth of drop, share, print, hooks: no run may begin there */

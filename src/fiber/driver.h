@@ -69,6 +69,8 @@ struct coir__run {
     ck_spinlock_fas_t slabs_lock;
     struct slab     *slabs;                             /* L under slabs_lock */
     struct slab     *strays_next;                       /* L: where the search for strays goes on */
+    bool             is_stopped;                        /* its fibers are being let go as they stand */
+    struct coir__scope *root;                           /* what belongs to no other scope belongs to it; NULL: to the run alone. Set before the first fork */
 };
 
 struct coir__seat {

@@ -822,5 +822,10 @@ static bool discard(void *env, coir_fiber *fiber)
     return true;
 }
 
-void coir__run_strip(struct coir__run *run)   { coir__run_each(run, strip, NULL); }
+void coir__run_strip(struct coir__run *run)
+{
+    run->is_stopped = true;
+    coir__run_each(run, strip, NULL);
+}
+
 void coir__run_discard(struct coir__run *run) { coir__run_each(run, discard, NULL); }

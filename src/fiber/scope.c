@@ -64,8 +64,9 @@ static const coir_type scope_type = { "scope", scope_drop, scope_share, NULL };
 struct coir__scope *coir__scope_of(const coir_fiber *fiber)
 {
     if (likely(fiber->context == NULL))
-        return NULL;
-    return coir_cast(coir__context_key(fiber, &coir__scope_key), &scope_type);
+        return run_of(fiber)->root;
+    struct coir__scope *scope = coir_cast(coir__context_key(fiber, &coir__scope_key), &scope_type);
+    return scope != NULL ? scope : run_of(fiber)->root;
 }
 
 bool coir__scope_awaits(const coir_fiber *other, const coir_fiber *fiber)

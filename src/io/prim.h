@@ -97,6 +97,7 @@ struct coir__prim {
     void (*drop)(coir_io *node);                        /* gives up what the node mentions; NULL: nothing */
     const struct coir__offer *offer;                    /* how it is a case of an alternative: one of the two, or none */
     const struct coir__event *event;
+    bool blocks;                                        /* it waits for a thread, which cancel() makes quick: also of a run that is stopped */
     bool arms_at_once;                                  /* where a node is its own frame, which costs nothing, arm() is as quick as attempt() */
     struct waits_for (*waits_for)(const coir_io *frame);    /* NULL: nobody in particular. Only reads atomics of the object */
 };

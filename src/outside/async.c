@@ -224,7 +224,7 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)                     
     struct async *async = async_of(frame);
     uint64_t ticket = load_relaxed(&async->slot->word);
     bool won = ticket % 2 == 1 && cas_acq_rel(&async->slot->word, &ticket, ticket + 1);
-    if (won)
+    if (won && frame->prim == &coir__async_prim)         /* nobody has the handle of a blocking call that was not begun */
         store_relaxed(&pool.overdue, true);             /* relaxed: read when nobody is at work any more */
     else
         await_winner(fiber, async->slot);
@@ -232,12 +232,12 @@ static void async_disarm(coir_fiber *fiber, coir_io *frame)                     
     slot_give(async->slot);
 }
 
-#define ASYNC_AS(called, awaited)                                                                              \
+#define ASYNC_AS(called, awaited, a_thread)                                                                              \
     {                                                                                                         \
-        .name = (called), .awaits = (awaited), .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,   \
+        .name = (called), .awaits = (awaited), .blocks = (a_thread), .size = sizeof(struct async), .attempt = async_attempt, .arm = async_arm,   \
         .woken = async_woken, .disarm = async_disarm, .can_cancel = async_can_cancel, .cancel = async_cancel,  \
     }
-const struct coir__prim coir__async_prim = ASYNC_AS("async", "a callback"), coir__blocking_prim = ASYNC_AS("blocking", "a blocking call");
+const struct coir__prim coir__async_prim = ASYNC_AS("async", "a callback", false), coir__blocking_prim = ASYNC_AS("blocking", "a blocking call", true);
 
 static size_t rounded(size_t size) { return (size + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP; }
 

@@ -72,11 +72,17 @@ void coir_future_drop(coir_future *future)
 
 void coir__done_call_make(struct done_call *call)
 {
-    coir__me.in_hook++;
     call->fn(call->env, call->future);
-    coir__me.in_hook--;
     coir_future_drop(call->future);
     coir__free(call, sizeof *call);
+}
+
+/* Where nothing may wait. */
+static void call_from_within(struct done_call *call)
+{
+    coir__me.in_hook++;
+    coir__done_call_make(call);
+    coir__me.in_hook--;
 }
 
 static struct done_call *reversed(struct done_call *calls)
@@ -100,14 +106,12 @@ static void future_done(coir_future *future, coir_result result)
     future->calls = future->deliveries = NULL;
     store_release(&future->is_done, true);
     pthread_cond_broadcast(&future->changed);
+    struct done_call *refused = coir__runtime_deliver(future->runtime, deliveries);         /* under the lock: so they come in the order in which futures are done */
     pthread_mutex_unlock(&future->lock);
+    coir__done_calls_drop(refused);
     for (struct done_call *next; calls != NULL; calls = next) {
         next = calls->next;
-        coir__done_call_make(calls);
-    }
-    for (struct done_call *next; deliveries != NULL; deliveries = next) {
-        next = deliveries->next;
-        coir__runtime_deliver(future->runtime, deliveries);
+        call_from_within(calls);
     }
 }
 
@@ -139,7 +143,7 @@ static enum machine_way submitted_begin(coir_fiber *fiber, coir_io *frame, struc
 }
 
 /* What cannot be shared goes to the future alone, unless nobody has a handle of it any more. */
-static coir_result result_for(coir_future *future, coir_result *result)
+static coir_result result_for(coir_future *future, const coir_fiber *fiber, coir_result *result)
 {
     coir_result theirs = *result;
     if (coir__result_can_share(result))
@@ -147,23 +151,31 @@ static coir_result result_for(coir_future *future, coir_result *result)
     if (load_acquire(&future->refs) == 1)
         return coir_ok(coir_none());
     coir__set_ok(result, coir_none());
+    if (theirs.tag == COIR_ERROR || theirs.tag == COIR_PANIC || theirs.also != NULL) {      /* to be told, if nobody gets it */
+        char label[64];
+        *result = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "the failure of fiber%s cannot be shared, and its future has it",
+                               coir__fiber_label(fiber, label, sizeof label));
+    }
     return theirs;
 }
 
 static enum machine_way submitted_given(coir_fiber *fiber, coir_io *frame, struct machine_turn *turn)
 {
     coir_future *future = submitted_of(frame)->future;
-    (void)fiber;
-    future_done(future, result_for(future, &turn->result));
+    future_done(future, result_for(future, fiber, &turn->result));
     return MACHINE_IS_OVER;
 }
 
-/* It did not come to its end. If it had not begun, it was called off before that, or there was no memory for a fiber. */
+/* It did not come to its end. If it had not begun, it was called off before that; or a verdict has stopped the run; or, where the server is at work,
+ * there was no memory for a fiber. */
 static coir_result result_of_dropped(const coir_future *future)
 {
-    if (future->fiber != NULL)
-        return coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the runtime was stopped before this had ended");
-    return coir__runtime_is_closed(future->runtime) ? coir_result_of(COIR_CANCELED, coir_none()) : coir__no_memory();
+    const struct coir__seat *seat = coir__me.seat;
+    if (future->fiber == NULL && coir__runtime_is_canceling(future->runtime))
+        return coir_result_of(COIR_CANCELED, coir_none());
+    if (future->fiber == NULL && seat != NULL && !seat->run->is_stopped)
+        return coir__no_memory();
+    return coir__panicf(DOMAIN_COIR, COIR_STOPPED, "the runtime was stopped before this had ended");
 }
 
 static void submitted_drop(coir_io *node)
@@ -228,10 +240,10 @@ void coir_future_cancel(coir_future *future)
 /* Under the lock. */
 static bool wait_until_done(coir_future *future, coir_duration limit)
 {
-    int64_t due = limit.ns == INT64_MAX ? INT64_MAX : ns_add(clock_monotonic(), limit.ns > 0 ? limit.ns : 0);
+    int64_t due = limit.ns == INT64_MAX ? INT64_MAX : ns_add(clock_monotonic(), limit.ns);
     struct timespec until = timespec_of_ns(due);
     int status = 0;
-    while (!load_relaxed(&future->is_done) && status == 0 && limit.ns > 0)
+    while (!load_relaxed(&future->is_done) && status == 0)
         status = due == INT64_MAX ? pthread_cond_wait(&future->changed, &future->lock)
                                   : pthread_cond_timedwait(&future->changed, &future->lock, &until);
     return load_relaxed(&future->is_done);
@@ -266,12 +278,16 @@ bool coir_future_get(coir_future *future, coir_duration limit, coir_result *resu
         *result = coir__panicf(DOMAIN_ERRNO, EINVAL, "coir_future_get: future is NULL");
         return true;
     }
-    bool is_done = coir_future_done(future);
-    if (!is_done && would_block_a_worker) {
+    bool is_done = coir_future_done(future), is_to_wait = !is_done && limit.ns > 0;
+    if (is_to_wait && would_block_a_worker) {
         *result = coir__panicf(DOMAIN_COIR, COIR_MISUSE, "coir_future_get: called from a callback: it would block a worker");
         return true;
     }
-    if (!is_done) {
+    if (is_to_wait && coir__in_forked_child()) {
+        *result = coir__panicf(DOMAIN_COIR, COIR_REFUSED, "coir_future_get: in a child of fork(), which has none of the parent's threads");
+        return true;
+    }
+    if (is_to_wait) {
         pthread_mutex_lock(&future->lock);
         is_done = wait_until_done(future, limit);
         pthread_mutex_unlock(&future->lock);
@@ -302,7 +318,7 @@ bool coir_future_on_done(coir_future *future, coir_done_fn *fn, void *env)
     }
     pthread_mutex_unlock(&future->lock);
     if (is_done)
-        coir__done_call_make(call);
+        call_from_within(call);
     return true;
 }
 
@@ -312,13 +328,14 @@ bool coir_future_deliver(coir_future *future, coir_done_fn *fn, void *env)
     if (call == NULL)
         return false;
     pthread_mutex_lock(&future->lock);
-    bool is_done = load_relaxed(&future->is_done);
-    if (!is_done) {
+    if (load_relaxed(&future->is_done)) {
+        call = coir__runtime_deliver(future->runtime, call);
+    } else {
         call->next = future->deliveries;
         future->deliveries = call;
+        call = NULL;
     }
     pthread_mutex_unlock(&future->lock);
-    if (is_done)
-        coir__runtime_deliver(future->runtime, call);
+    coir__done_calls_drop(call);
     return true;
 }

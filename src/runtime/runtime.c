@@ -12,6 +12,7 @@
 #include "base/atomic.h"
 #include "fiber/driver.h"
 #include "fiber/fiber.h"
+#include "fiber/scope.h"
 #include "io/machine.h"
 
 #include <errno.h>
@@ -27,8 +28,8 @@ struct coir_runtime {
     pthread_mutex_t  lock;
     pthread_cond_t   changed;
     bool             has_begun, is_over;                /* L: the run */
-    bool             is_closed;                         /* L: the door */
-    bool             is_joined;                         /* L: somebody joins the thread, or has detached it */
+    bool             is_closed, is_canceling;           /* L: the door; what has not begun does not */
+    bool             is_joining, is_joined;             /* L: somebody joins the thread, or has detached it; he has */
     coir_io         *first, *last;                      /* L: what the main fiber has not taken yet, through `child` */
     bool             is_asked;                          /* L: it waits for some, to be resumed by */
     coir_callback    k;
@@ -39,7 +40,7 @@ struct coir_runtime {
 
 /* ----------------------------------------------------------------------------------------------------------- deliveries */
 
-static void deliveries_drop(struct done_call *calls)
+void coir__done_calls_drop(struct done_call *calls)
 {
     for (struct done_call *next; calls != NULL; calls = next) {
         next = calls->next;
@@ -67,21 +68,22 @@ static void fd_raise(const coir_runtime *runtime)
         (void)!write(runtime->fd, &one, sizeof one);
 }
 
-void coir__runtime_deliver(coir_runtime *runtime, struct done_call *call)
+struct done_call *coir__runtime_deliver(coir_runtime *runtime, struct done_call *calls)
 {
-    call->next = NULL;
+    if (calls == NULL)
+        return NULL;
     pthread_mutex_lock(&runtime->lock);
-    bool anybody = load_relaxed(&runtime->users) > 0;
+    bool anybody = load_relaxed(&runtime->users) > 0, first = runtime->deliveries == NULL;
     if (anybody) {
-        bool first = runtime->deliveries == NULL;
-        *(first ? &runtime->deliveries : &runtime->deliveries_last->next) = call;
-        runtime->deliveries_last = call;
+        *(first ? &runtime->deliveries : &runtime->deliveries_last->next) = calls;
+        while (calls->next != NULL)
+            calls = calls->next;
+        runtime->deliveries_last = calls;
         if (first)
             fd_raise(runtime);
     }
     pthread_mutex_unlock(&runtime->lock);
-    if (!anybody)
-        deliveries_drop(call);
+    return anybody ? NULL : calls;
 }
 
 int coir_runtime_fd(coir_runtime *runtime)
@@ -155,18 +157,18 @@ static bool door_close(coir_runtime *runtime, coir_callback *k)
 void coir_runtime_drop(coir_runtime *runtime)
 {
     coir_callback k;
-    if (runtime == NULL || fetch_sub_acq_rel(&runtime->users, 1u) != 1)
+    if (runtime == NULL || coir__in_forked_child() || fetch_sub_acq_rel(&runtime->users, 1u) != 1)
         return;
     pthread_mutex_lock(&runtime->lock);
-    bool is_asked = door_close(runtime, &k), is_mine = !runtime->is_joined;
-    runtime->is_joined = true;
+    bool is_asked = door_close(runtime, &k), is_mine = !runtime->is_joining;
+    runtime->is_joining = true;
     struct done_call *calls = deliveries_take(runtime);
     pthread_mutex_unlock(&runtime->lock);
     if (is_mine)
         pthread_detach(runtime->thread);
     if (is_asked)
         (void)coir_resume(k, coir_ok(coir_none()));
-    deliveries_drop(calls);
+    coir__done_calls_drop(calls);
     coir__runtime_release(runtime);
 }
 
@@ -262,6 +264,7 @@ static enum machine_way server_begin(coir_fiber *fiber, coir_io *frame, struct m
     pthread_mutex_lock(&runtime->lock);
     runtime->main_fiber = coir_fiber_ref(fiber);
     runtime->has_begun = true;
+    run_of(fiber)->root = coir__scope_of(fiber);        /* so that detached fibers are called off, too */
     pthread_cond_broadcast(&runtime->changed);
     pthread_mutex_unlock(&runtime->lock);
     return server_asks(frame, turn);
@@ -327,12 +330,12 @@ static coir_io *server_new(coir_runtime *runtime)
 
 /* ---------------------------------------------------------------------------------------------------------- the thread */
 
-bool coir__runtime_is_closed(coir_runtime *runtime)
+bool coir__runtime_is_canceling(coir_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->lock);
-    bool is_closed = runtime->is_closed;
+    bool is_canceling = runtime->is_canceling;
     pthread_mutex_unlock(&runtime->lock);
-    return is_closed;
+    return is_canceling;
 }
 
 static void *runtime_main(void *argument)
@@ -375,13 +378,18 @@ static int thread_start(coir_runtime *runtime)
 static void await_end(coir_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->lock);
-    bool is_mine = !runtime->is_joined;
-    runtime->is_joined = true;
-    while (!is_mine && !runtime->is_over)
+    bool is_mine = !runtime->is_joining;
+    runtime->is_joining = true;
+    while (!is_mine && !runtime->is_joined)
         pthread_cond_wait(&runtime->changed, &runtime->lock);
     pthread_mutex_unlock(&runtime->lock);
-    if (is_mine)
-        pthread_join(runtime->thread, NULL);
+    if (!is_mine)
+        return;
+    pthread_join(runtime->thread, NULL);
+    pthread_mutex_lock(&runtime->lock);
+    runtime->is_joined = true;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 static bool await_begin(coir_runtime *runtime)
@@ -455,6 +463,11 @@ coir_future *coir_submit(coir_runtime *runtime, coir_io *io)
         coir_io_drop(io);
         return NULL;
     }
+    if (coir__in_forked_child()) {                      /* its lock may be held by a thread that is not there */
+        coir__future_refuse(future, coir_raise(coir__error(DOMAIN_COIR, COIR_REFUSED, "coir_submit: in a child of fork(), which has none of the parent's threads")));
+        coir_io_drop(io);
+        return future;
+    }
     io = coir__future_io(future, io);
     if (io == NULL) {
         coir_future_drop(future);
@@ -466,13 +479,24 @@ coir_future *coir_submit(coir_runtime *runtime, coir_io *io)
 
 static bool is_inside_a_callback(void) { return coir__me.seat != NULL || coir__me.in_hook > 0; }
 
+/* On a thread of a blocking call that the runtime waits for. L. */
+static bool is_blocking_for(const coir_runtime *runtime)
+{
+    return coir__me.blocks_for != NULL && runtime->main_fiber != NULL && coir__me.blocks_for == run_of(runtime->main_fiber);
+}
+
 bool coir_runtime_stop(coir_runtime *runtime, coir_stop_how how)
 {
     coir_callback k;
-    if (runtime == NULL || is_inside_a_callback() || (how != COIR_STOP_WAIT && how != COIR_STOP_CANCEL))
+    if (runtime == NULL || is_inside_a_callback() || coir__in_forked_child() || (how != COIR_STOP_WAIT && how != COIR_STOP_CANCEL))
         return false;
     pthread_mutex_lock(&runtime->lock);
+    if (is_blocking_for(runtime)) {
+        pthread_mutex_unlock(&runtime->lock);
+        return false;
+    }
     bool is_asked = door_close(runtime, &k);
+    runtime->is_canceling = runtime->is_canceling || how == COIR_STOP_CANCEL;
     coir_io *left = how == COIR_STOP_CANCEL ? door_take_all(runtime) : NULL;
     coir_fiber *main_fiber = how == COIR_STOP_CANCEL ? coir_fiber_ref(runtime->main_fiber) : NULL;
     pthread_mutex_unlock(&runtime->lock);

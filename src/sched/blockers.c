@@ -18,10 +18,10 @@ enum { IDLE_SECONDS = 10 };
 
 struct blocker { pthread_t thread; struct blockers *blockers; struct blocker *next; };
 
-void coir__blockers_init(struct blockers *blockers, const coir_options *options)
+void coir__blockers_init(struct blockers *blockers, const struct coir__run *run, const coir_options *options)
 {
     pthread_condattr_t monotonic;
-    *blockers = (struct blockers){ .max = options->blocking_max, .stack_size = options->stack_size };
+    *blockers = (struct blockers){ .run = run, .max = options->blocking_max, .stack_size = options->stack_size };
     pthread_mutex_init(&blockers->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -85,6 +85,7 @@ static void *blocker_main(void *argument)
     struct blocker *self = argument;
     struct blockers *blockers = self->blockers;
     pthread_setname_np(pthread_self(), "coir blocking");
+    coir__me.blocks_for = blockers->run;
     pthread_mutex_lock(&blockers->lock);
     while (await_job(blockers)) {
         struct job *job = blockers->first;

@@ -23,9 +23,10 @@ struct blockers {
     struct blocker *ended;                              /* those to be joined */
     size_t          stack_size;                         /* I; 0: the system's */
     bool            over;
+    const struct coir__run *run;                        /* I */
 };
 
-void coir__blockers_init(struct blockers *blockers, const coir_options *options);
+void coir__blockers_init(struct blockers *blockers, const struct coir__run *run, const coir_options *options);
 /* coir__blockers_add: false: there is no thread, and none can be had. coir__blockers_remove: true: nobody had begun it, and nobody will. */
 bool coir__blockers_add(struct blockers *blockers, struct job *job);
 bool coir__blockers_remove(struct blockers *blockers, struct job *job);

@@ -779,7 +779,7 @@ struct pool *coir__pool_new(const coir_options *options)
     ck_spinlock_fas_init(&pool->idle_lock);
     pthread_mutex_init(&pool->starting, NULL);
     coir__epoch_init(&pool->epoch);
-    coir__blockers_init(&pool->blockers, options);
+    coir__blockers_init(&pool->blockers, &pool->run, options);
     pool->judged = UINT64_MAX;
     pool->verdict = coir_ok(coir_none());
     bool made = workers_make(pool);
@@ -839,6 +839,16 @@ static void pool_discard_fibers(struct pool *pool)
     coir__run_discard(&pool->run);
 }
 
+/* Of a run that was stopped: what has not begun will not, what has is asked to be quick. No worker is left, so the fibers stay where they are. */
+static bool unblock(void *env, coir_fiber *fiber)
+{
+    coir_io *frame = fiber->top;
+    (void)env;
+    if (fiber->flags & FIBER_WAITING && frame->op == OP_PRIM && frame->prim->blocks && !(frame->flags & NODE_FINAL))
+        frame->prim->cancel(fiber, frame);
+    return true;
+}
+
 coir_result coir__pool_run(struct pool *pool, coir_io *io)
 {
     struct worker *first = pool->workers[0];
@@ -856,8 +866,10 @@ coir_result coir__pool_run(struct pool *pool, coir_io *io)
     }
     for (unsigned i = 1; i < pool->count; i++)
         pthread_join(pool->workers[i]->thread, NULL);
-    coir__blockers_stop(&pool->blockers);               /* before the frames go that its jobs stand in */
     coir__me.seat = &first->seat;
+    if (pool->verdict.tag != COIR_OK)
+        coir__run_each(&pool->run, unblock, NULL);
+    coir__blockers_stop(&pool->blockers);               /* before the frames go that its jobs stand in */
     if (pool->verdict.tag != COIR_OK)
         pool_discard_fibers(pool);
     else

@@ -150,7 +150,7 @@ static int refusal(const coir_sim *sim)
         return EINVAL;
     if (!pthread_equal(pthread_self(), sim->thread))
         return EPERM;
-    if (inside_a_callback())
+    if (inside_a_callback() || sim->is_in_job)
         return EDEADLK;
     return sim->closed ? EBADF : 0;
 }

@@ -204,8 +204,10 @@ static struct completion **due_completion(struct coir_sim *sim, uint32_t index)
 static void do_job(struct job *job)
 {
     struct coir_sim *sim = coir__sim_of_thread();
-    coir__sim_leave();
+    coir__me.seat = NULL;                               /* what it makes has numbers of the simulation all the same */
+    sim->is_in_job = true;
     job->work(job);
+    sim->is_in_job = false;
     coir__sim_enter(sim);
 }
 

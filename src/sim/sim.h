@@ -89,6 +89,7 @@ struct coir_sim {
     struct timers      timers, epoch_timers;
     struct completion *completions;                     /* in no order */
     uint64_t           completions_begun;
+    bool               is_in_job;                       /* a function that blocks is being called: as on another thread, but of this simulation */
 
     struct random      choosing, drawing;               /* the policy's; the program's: what it draws, and moments */
     struct chooser     chooser;

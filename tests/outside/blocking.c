@@ -417,6 +417,23 @@ TEST_REAL(outside_blocking, run_that_is_stopped_waits_for_what_blocks, "what blo
     coir_lock_drop(b);
 }
 
+TEST_REAL(outside_blocking, run_that_is_stopped_unblocks_what_is_interruptible, "what blocks there blocks the one thread")
+{
+    struct reader reader = { .door = DOOR };
+    struct gate one = GATE, other = GATE;
+    coir_lock *a = coir_lock_new(), *b = coir_lock_new();
+    CHECK_INT(pipe(reader.ends), 0);
+    coir_io *ring = coir_both(two_locks(a, b, &one, &other), two_locks(b, a, &other, &one));
+    coir_io *io = coir_then(coir_fork(coir_interruptible(read_byte, close_end, &reader)), coir_then(until_inside(&reader.door, 1), ring));
+    coir_result result = coir_run(io, COIR_OPTIONS(.workers = 2, .on_deadlock = COIR_DEADLOCK_STOP));
+    CHECK_TAG(result, COIR_PANIC);
+    coir_result_drop(&result);
+    CHECK_INT(reader.unblocked, 1);
+    close(reader.ends[0]);
+    coir_lock_drop(a);
+    coir_lock_drop(b);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- simulated */
 
 static coir_io *call_and_sleep(void)
@@ -448,4 +465,35 @@ TEST(outside_blocking, simulated_it_may_be_canceled_before_it_is_called)
         coir_result_drop(&result);
     }
     CHECK(calls < 50);
+}
+
+static coir_result tick_inside(void *env) { return coir_ok(coir_bool(coir_sim_tick(*(coir_sim **)env) == COIR_SIM_REFUSED)); }
+
+TEST(outside_blocking, simulation_cannot_be_moved_from_a_blocking_call_of_its_own)
+{
+    coir_sim *sim = NULL;
+    sim = coir_sim_open(coir_blocking(tick_inside, &sim), NULL);
+    coir_sim_tick_all(sim);
+    coir_result result = coir_sim_close(sim);
+    CHECK_STR(describe(&result), "OK 1");
+    coir_result_drop(&result);
+    coir_sim_drop(sim);
+}
+
+static coir_result id_of_new(void *env)
+{
+    (void)env;
+    coir_lock *lock = coir_lock_new();
+    coir_value id = coir_uint(coir_lock_id(lock));
+    coir_lock_drop(lock);
+    return coir_ok(id);
+}
+
+TEST(outside_blocking, simulated_what_it_makes_has_the_simulations_numbers)
+{
+    for (int i = 0; i < 2; i++) {
+        coir_result result = coir_sim_run(coir_blocking(id_of_new, NULL), NULL);
+        CHECK_STR(describe(&result), "OK 1");
+        coir_result_drop(&result);
+    }
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/wait.h>
 
 /* a runtime that is stopped and dropped at the end of the test */
 #define WITH_RUNTIME(runtime, ...)                                                                             \
@@ -178,12 +179,20 @@ static coir_result get_inside(void *env)
     return result;
 }
 
+static coir_result look_inside(void *env)
+{
+    coir_result result;
+    CHECK(!coir_future_get(*(coir_future **)env, coir_ns(0), &result));
+    return result;
+}
+
 TEST_REAL(runtime_runtime, get_on_a_worker_does_not_wait, WHY)
 {
     struct gate gate = GATE;
     WITH_RUNTIME(runtime, .workers = 1) {
         coir_future *future = coir_submit(runtime, coir_as(passing(&gate), coir_int(1)));
         CHECK_STR(got(coir_submit(runtime, coir_defer(get_inside, &future))), "PANIC MISUSE");
+        CHECK_STR(got(coir_submit(runtime, coir_defer(look_inside, &future))), "OK 0");
         gate_open(&gate);
         CHECK_STR(got(coir_future_ref(future)), "OK 1");
         CHECK_STR(got(coir_submit(runtime, coir_defer(get_inside, &future))), "OK 1");
@@ -427,6 +436,101 @@ TEST_REAL(runtime_runtime, second_stop_may_turn_waiting_into_cancelling, WHY)
     }
 }
 
+TEST_REAL(runtime_runtime, detached_fibers_are_called_off_with_the_others, WHY)
+{
+    coir_runtime *runtime = started(COIR_OPTIONS(.workers = 1));
+    CHECK_STR(got(coir_submit(runtime, coir_as(coir_fork_detached(coir_finally(coir_sleep(coir_seconds(100000)), noting("finalizer"))), coir_int(1)))), "OK 1");
+    CHECK(coir_runtime_stop(runtime, COIR_STOP_CANCEL));
+    coir_runtime_drop(runtime);
+}
+
+static void stop_there(void *env, coir_future *future)
+{
+    (void)future;
+    CHECK(coir_runtime_stop(env, COIR_STOP_WAIT));
+    note("stopped");
+}
+
+TEST_REAL(runtime_runtime, what_is_delivered_may_wait_and_stop_the_runtime, WHY)
+{
+    coir_runtime *runtime = started(COIR_OPTIONS(.workers = 1));
+    coir_future *future = coir_submit(runtime, coir_unit());
+    CHECK_STR(got(coir_future_ref(future)), "OK 0");
+    CHECK(coir_future_deliver(future, stop_there, runtime));
+    CHECK_UINT(coir_runtime_dispatch(runtime), 1);
+    CHECK_STR(notes(), "stopped");
+    coir_future_drop(future);
+    coir_runtime_drop(runtime);
+}
+
+struct ordered { coir_runtime *runtime; coir_future *later; };
+static void deliver_later(void *env, coir_future *future)
+{
+    struct ordered *ordered = env;
+    (void)future;
+    ordered->later = coir_submit(ordered->runtime, coir_pure(coir_int(2)));
+    CHECK(coir_future_deliver(ordered->later, note_done, "later"));
+}
+
+TEST_REAL(runtime_runtime, deliveries_come_in_the_order_in_which_futures_are_done, WHY)
+{
+    struct gate gate = GATE;
+    WITH_RUNTIME(runtime, .workers = 2) {
+        struct ordered ordered = { .runtime = runtime };
+        coir_future *future = coir_submit(runtime, coir_as(passing(&gate), coir_int(1)));
+        CHECK(coir_future_on_done(future, deliver_later, &ordered));
+        CHECK(coir_future_deliver(future, note_done, "first"));
+        gate_open(&gate);
+        CHECK(coir_runtime_stop(runtime, COIR_STOP_WAIT));
+        size_t called = coir_runtime_dispatch(runtime);
+        CHECK(called == 2 || coir_future_done(ordered.later));
+        const char *order = notes();
+        CHECK(strncmp(order, "first OK 1", strlen("first OK 1")) == 0);
+        coir_future_drop(ordered.later);
+        coir_future_drop(future);
+    }
+}
+
+static coir_result stop_from_blocking(void *env) { return coir_ok(coir_bool(coir_runtime_stop(env, COIR_STOP_WAIT))); }
+
+TEST_REAL(runtime_runtime, stop_in_its_own_blocking_call_is_refused, WHY)
+{
+    WITH_RUNTIME(runtime, .workers = 1)
+        CHECK_STR(got(coir_submit(runtime, coir_blocking(stop_from_blocking, runtime))), "OK 0");
+}
+
+/* In the child: a status, as little else is of use there. */
+static int use_in_child(coir_runtime *runtime, coir_future *undone)
+{
+    coir_result result;
+    coir_future *future = coir_submit(runtime, coir_pure(coir_int(1)));
+    if (!coir_future_get(future, COIR_FOREVER, &result) || result.tag != COIR_ERROR)
+        return 1;
+    if (!coir_future_get(undone, COIR_FOREVER, &result) || result.tag != COIR_PANIC)
+        return 2;
+    if (coir_runtime_stop(runtime, COIR_STOP_WAIT))
+        return 3;
+    errno = 0;
+    return coir_runtime_start(NULL) == NULL && errno == EPERM ? 0 : 4;
+}
+
+TEST_REAL(runtime_runtime, child_of_fork_is_refused_everything_that_would_wait, WHY)
+{
+    struct gate gate = GATE;
+    WITH_RUNTIME(runtime, .workers = 1) {
+        coir_future *undone = coir_submit(runtime, passing(&gate));
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(use_in_child(runtime, undone));
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status));
+        CHECK_INT(WEXITSTATUS(status), 0);
+        gate_open(&gate);
+        coir_future_drop(undone);
+    }
+}
+
 static coir_result stop_inside(void *env) { return coir_ok(coir_bool(coir_runtime_stop(env, COIR_STOP_WAIT))); }
 static coir_result map_inside(void *env) { return coir_runtime_map(env, 1, 1, numbered, NULL, COIR_FOREVER); }
 
@@ -492,6 +596,20 @@ TEST_REAL(runtime_runtime, failure_that_nobody_got_is_told_once_and_no_other, WH
         coir_future_drop(not_got);
     }
     CHECK_INT(unseen, 2);
+}
+
+TEST_REAL(runtime_runtime, failure_that_cannot_be_shared_is_told_if_nobody_got_it, WHY)
+{
+    unseen = 0;
+    WITH_RUNTIME(runtime, .workers = 1, .on_unseen_failure = count_unseen) {
+        coir_future *future = coir_submit(runtime, coir_fail(sole_thing(1)));
+        while (!coir_future_done(future))
+            sched_yield();
+        coir_future_drop(future);
+        future = coir_submit(runtime, coir_fail(sole_thing(2)));
+        CHECK_STR(got(future), "ERROR thing 2");
+    }
+    CHECK_INT(unseen, 1);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ map */
