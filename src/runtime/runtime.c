@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 struct coir_runtime {
@@ -244,14 +245,14 @@ static const coir_async_type door = { .start = door_ask, .cancel = door_leave };
 /* ---------------------------------------------------------------------------------------------------------- the server */
 
 /* Asks at the door and forks what it is given, round by round, whatever fails: a machine, since a loop ends when there is no memory for its frame. */
-struct server { coir_io *ask; bool is_forking; };
+struct server { coir_io *ask; bool is_asking; };           /* is_asking: that is what runs, otherwise a fork, or a pause */
 enum { SERVER_SIZE = NODE_SMALL + sizeof(struct server) };
 
 static struct server *server_of(coir_io *node) { return (struct server *)(void *)((char *)node + NODE_SMALL); }
 
 static enum machine_way server_asks(coir_io *frame, struct machine_turn *turn)
 {
-    server_of(frame)->is_forking = false;
+    server_of(frame)->is_asking = true;
     turn->io = server_of(frame)->ask;
     turn->borrowed = true;
     return MACHINE_RUNS;
@@ -274,24 +275,32 @@ static enum machine_way server_forks(coir_io *frame, struct machine_turn *turn, 
 {
     turn->io = coir_fork(coir__future_io_named(submitted));
     turn->borrowed = false;
-    server_of(frame)->is_forking = true;
+    server_of(frame)->is_asking = false;
     return turn->io == NULL ? server_asks(frame, turn) : MACHINE_RUNS;
 }
 
-/* Without memory to wait with: what was submitted fails for want of it, and the next round may find some. */
+/* Without memory to wait with: what was submitted fails for want of it, others have their turn, and the next round may find some. The worker rests, too, since
+ * fibers cannot: to wait takes memory. */
 static enum machine_way server_starves(coir_runtime *runtime, coir_io *frame, struct machine_turn *turn)
 {
+    const struct timespec rest = { .tv_nsec = 1000 * 1000 };
     pthread_mutex_lock(&runtime->lock);
     coir_io *left = door_take_all(runtime);
     bool is_closed = runtime->is_closed;
     pthread_mutex_unlock(&runtime->lock);
     drop_all(left);
-    return is_closed ? MACHINE_IS_OVER : server_asks(frame, turn);
+    if (is_closed)
+        return MACHINE_IS_OVER;
+    nanosleep(&rest, NULL);
+    server_of(frame)->is_asking = false;
+    turn->io = coir_yield();                            /* a constant */
+    turn->borrowed = false;
+    return MACHINE_RUNS;
 }
 
 static enum machine_way server_given(coir_fiber *fiber, coir_io *frame, struct machine_turn *turn)
 {
-    bool is_asked = !server_of(frame)->is_forking, is_io = turn->result.value.type == &coir_io_type;
+    bool is_asked = server_of(frame)->is_asking, is_io = turn->result.value.type == &coir_io_type;
     (void)fiber;
     if (turn->result.tag == COIR_CANCELED || (is_asked && turn->result.tag == COIR_OK && !is_io))
         return MACHINE_IS_OVER;
