@@ -103,6 +103,16 @@ bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber)
     return true;
 }
 
+bool coir__deadline_is_wanted(const coir_fiber *fiber)
+{
+    bool any = false;
+    for (struct held *held = fiber->held; held != NULL && !any; held = held->next) {
+        const struct cancel_scope *scope = scope_of(held);
+        any = scope != NULL && !scope->armed && scope->timer.due != INT64_MAX && fiber->mask <= scope->mask;
+    }
+    return any;
+}
+
 /* ---------------------------------------------------------------------------------------------------------- visibility */
 
 /* What a fiber may see at this moment. */

@@ -51,8 +51,10 @@ void coir__scope_request(coir_fiber *fiber, struct cancel_scope *scope);
 struct cancel_scope *coir__scopes_lower(coir_fiber *fiber);
 void coir__scopes_raise(coir_fiber *fiber, const struct cancel_scope *end);
 
-/* coir__deadlines_arm: before the fiber gives up its worker. False: no memory for a timer. */
+/* coir__deadlines_arm: before the fiber gives up its worker. False: no memory for a timer. coir__deadline_is_wanted: after that: one could end what the fiber does now. (A
+ * masked wait goes on without: who waits for children must not leave them behind for want of a timer that may not end it.) */
 bool coir__deadlines_arm(struct coir__seat *seat, coir_fiber *fiber);
+bool coir__deadline_is_wanted(const coir_fiber *fiber);
 
 /* coir__cancel_seen: O: whether there is a request that is visible; then *result is the cancellation. */
 bool coir__cancel_seen(coir_fiber *fiber, coir_result *result);

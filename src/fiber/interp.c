@@ -1060,7 +1060,7 @@ no_memory:                                              /* for the frame of a bo
     GO_UP();
 
 arm:                                                    /* frame is top */
-    if (unlikely(fiber->flags & FIBER_UNTIMED) && !coir__deadlines_arm(seat, fiber)) {
+    if (unlikely(fiber->flags & FIBER_UNTIMED) && !coir__deadlines_arm(seat, fiber) && coir__deadline_is_wanted(fiber)) {
         result = coir__no_memory();
         goto prim_done;
     }

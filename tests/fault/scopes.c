@@ -57,3 +57,16 @@ static coir_result all_scopes(const coir_options *options, bool is_shared)
 #define OUTCOME "OK [<OK thing 2> <ERROR thing 3> <ERROR thing 4> <OK thing 6> <OK thing 7> <OK thing 8> <OK thing 9>]"
 FAULT_PROGRAM(scopes, OUTCOME)        { return all_scopes(options, false); }
 FAULT_PROGRAM(scopes_shared, OUTCOME) { return all_scopes(options, true); }
+
+/* The child has begun when its parent finds no memory for the timer: the wait for it must not end for that. */
+static coir_io *timed_late(void)
+{
+    coir_io *body = coir_sequence(COIR_IOS(coir_fork(child(coir_never())), coir_yield(), coir_never()));
+    return coir_timeout_to(coir_scope(body), coir_us(50), coir_pure(thing(9)));
+}
+
+FAULT_PROGRAM(scope_in_a_time_out, "OK <OK thing 9>")
+{
+    atomic_store(&alive, 0);
+    return fault_run(looked_at(timed_late()), options);
+}
