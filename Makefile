@@ -45,7 +45,8 @@ SONAME    = libcoir.so.$(firstword $(subst ., ,$(VERSION)))
 # ---------------------------------------------------------------------------------------------------- the variants
 #
 # A variant of the build has a directory of its own. `plain` is build/ itself, and with `clang` it has the tests under Criterion; the
-# others have them in one process with the runner of ours, because Criterion dies under the thread sanitizer and lets leaks pass.
+# others have them in one process with the runner of ours, because Criterion dies under the thread sanitizer and lets leaks pass. OWN=1 has it used there,
+# too: it shares the tests out among the processors.
 
 VARIANT = plain
 B       = build$(subst /plain,,/$(VARIANT))$(if $(filter 1,$(CHECK)),/check)
@@ -314,4 +315,4 @@ clean:	## all of build/
 
 help:	## this list
 	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target what; do printf '  %-12s %s\n' "$$target" "$$what"; done
-	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES FUZZ_SECONDS SEEDS V=1'
+	echo 'to set: CC CXX CFLAGS WERROR PREFIX LIBDIR DESTDIR CHECK=1 ONLY=part-of-a-test-name ARGS FILES FUZZ_SECONDS SEEDS OWN=1 V=1'
