@@ -369,18 +369,23 @@ void coir_fiber_drop(coir_fiber *fiber)
         ref_drop(fiber);
 }
 
-static inline enum claim claim_waiting(coir_fiber *waiting)
+static inline enum claim claim_wait_of(coir_fiber *waiting, uint64_t generation)
 {
     struct coir__run *run = run_of(waiting);
     if (unlikely(!seat_is_of(run)))
         run->driver->pin(run);                          /* before the claim: after it nothing else keeps that run */
-    enum claim claim = wait_claim(&waiting->wait, wait_generation(&waiting->wait));
+    enum claim claim = wait_claim(&waiting->wait, generation);
     if (claim == CLAIM_LOST)
         unpin_foreign(run);
     return claim;
 }
+static inline enum claim claim_waiting(coir_fiber *waiting) { return claim_wait_of(waiting, wait_generation(&waiting->wait)); }
 
 struct claimed_wait coir__waiter_claim(coir_fiber *waiting) { return (struct claimed_wait){ waiting, claim_waiting(waiting) }; }
+struct claimed_wait coir__waiter_claim_of(coir_fiber *waiting, uint64_t generation)
+{
+    return (struct claimed_wait){ waiting, claim_wait_of(waiting, generation) };
+}
 
 /* In place of the fiber of a waiter that is a watch's. */
 static coir_fiber watching;

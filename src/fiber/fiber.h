@@ -153,6 +153,8 @@ void coir__fiber_watch_new(coir_fiber *fiber, struct watched *watched, struct wa
 struct watch *coir__fiber_watched_by(const coir_fiber *fiber);
 /* coir__waiter_claim: claims the wait of a fiber, perhaps of another run, which is pinned until coir__fiber_end() has made it ready. */
 struct claimed_wait coir__waiter_claim(coir_fiber *waiting);
+/* coir__waiter_claim_of: the wait of that generation, and no later one that the fiber has begun meanwhile. */
+struct claimed_wait coir__waiter_claim_of(coir_fiber *waiting, uint64_t generation);
 
 /* coir__fiber_move_result: the result of an ended fiber of which nobody else has a handle: not shared, but moved. */
 coir_result coir__fiber_move_result(coir_fiber *fiber);

@@ -54,6 +54,7 @@ struct group {
 
     size_t         left;                                /* L */
     bool           waiting;                             /* L: there is a wait to be claimed */
+    uint64_t       generation;                          /* L: which */
     bool           called_off;                          /* L: the parent was asked to end before it was settled */
     struct child  *canceled;                            /* L: settled, by this one, which was canceled from outside */
     struct child  *winner;                              /* L: settled, by this one's end or success */
@@ -224,7 +225,8 @@ static struct claimed_wait group_told(struct watch *watch, struct watched *watch
     group->left--;
     if (group->waiting && (group->left == 0 || (load_relaxed(&group->settled) && !group->asked))) {
         group->waiting = false;
-        claimed = coir__waiter_claim(group->parent);    /* lost to a request: the parent looks again before it waits again */
+        /* Lost to a request: the parent looks again before it waits again. That wait, which it may have begun, is not the one that is meant. */
+        claimed = coir__waiter_claim_of(group->parent, group->generation);
     }
     spin_unlock(&watch->lock);
     return claimed;
@@ -471,6 +473,7 @@ static enum todo group_todo(struct group *group)
     if (group->called_off && kind->leaves_all)
         return TODO_END;
     group->waiting = true;
+    group->generation = wait_generation(&group->parent->wait);
     counter_add(&coir__me.seat->edges_begun, 1);
     return TODO_WAIT;
 }
